@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knows the options that several modules share. Each table stands beside the doc fragment of the same name.
+
+This file is private to the quorate.swarm collection; do not use it from elsewhere.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+#: doc_fragments/docker.py
+DOCKER_ARGUMENTS: dict[str, t.Any] = {
+    "docker_host": {
+        "type": "str",
+        "default": "unix:///var/run/docker.sock",
+        "fallback": (env_fallback, ["DOCKER_HOST"]),
+        "aliases": ["docker_url"],
+    },
+    "tls": {"type": "bool", "default": False, "fallback": (env_fallback, ["DOCKER_TLS"])},
+    "validate_certs": {
+        "type": "bool",
+        "default": False,
+        "fallback": (env_fallback, ["DOCKER_TLS_VERIFY"]),
+        "aliases": ["tls_verify"],
+    },
+    "ca_path": {"type": "path", "aliases": ["ca_cert", "tls_ca_cert", "cacert_path"]},
+    "client_cert": {"type": "path", "aliases": ["tls_client_cert", "cert_path"]},
+    "client_key": {"type": "path", "no_log": False, "aliases": ["tls_client_key", "key_path"]},
+    "api_version": {
+        "type": "str",
+        "default": "auto",
+        "fallback": (env_fallback, ["DOCKER_API_VERSION"]),
+        "aliases": ["docker_api_version"],
+    },
+    "timeout": {"type": "int", "default": 60, "fallback": (env_fallback, ["DOCKER_TIMEOUT"])},
+}
+
+#: doc_fragments/docker.py: a client certificate without its key is of no use.
+DOCKER_REQUIRED_TOGETHER: list[list[str]] = [["client_cert", "client_key"]]
+
+#: doc_fragments/state_directory.py
+STATE_DIRECTORY_ARGUMENTS: dict[str, t.Any] = {"state_directory": {"type": "path"}}
+
+#: doc_fragments/daemon.py
+DAEMON_ARGUMENTS: dict[str, t.Any] = {
+    "service_name": {"type": "str", "default": "docker"},
+    "dead_man_timeout": {"type": "int", "default": 300},
+}
+
+
+def docker_arguments_with_cert_path(params: dict[str, t.Any], environment: t.Mapping[str, str]) -> dict[str, t.Any]:
+    """Fill the TLS files from DOCKER_CERT_PATH, the folder that the docker command uses, where no option is given.
+
+    Args:
+        params: The module's parameters.
+        environment: The process environment.
+    """
+    folder = environment.get("DOCKER_CERT_PATH")
+    if not folder or not (params.get("tls") or params.get("validate_certs")):
+        return params
+    files = {"ca_path": "ca.pem", "client_cert": "cert.pem", "client_key": "key.pem"}
+    return {**params, **{option: params.get(option) or f"{folder}/{name}" for option, name in files.items()}}

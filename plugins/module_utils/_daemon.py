@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knows how to stop and start dockerd, and the dead man's switch that starts it when we no longer can.
+
+The only file that does. With systemd it stops docker.socket as well, because the socket would start the engine at the
+next request (lab fact B1.1), and clears the start limit before every start (lab fact B1.3). Without systemd it uses
+service(8).
+
+This file is private to the quorate.swarm collection; do not use it from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import typing as t
+
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import DaemonFailed, Refused
+
+#: Runs a command: argv -> (return code, stdout, stderr).
+Runner = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+
+#: Name of the transient timer and service. Systemd allows a name only once, so it is the lock of a host as well
+#: (lab fact B8.3): two operations that stop the engine can never run at the same time.
+SWITCH = "quorate-swarm-dead-man"
+
+
+class Daemon:
+    """The engine's service on this host.
+
+    Args:
+        run: Runs a command and returns (rc, stdout, stderr). Never through a shell.
+        service: Name of the service without suffix; its socket unit has the same name.
+        systemd: Whether systemd is PID 1. Found by itself when None.
+    """
+
+    def __init__(self, run: Runner, *, service: str = "docker", systemd: bool | None = None) -> None:
+        self._run = run
+        self._service = service
+        self.systemd = os.path.isdir("/run/systemd/system") if systemd is None else systemd
+
+    @property
+    def _units(self) -> list[str]:
+        return [f"{self._service}.socket", f"{self._service}.service"]
+
+    def _command(self, argv: list[str], attempted: str, remedy: str) -> str:
+        rc, out, err = self._run(argv)
+        if rc != 0:
+            raise DaemonFailed(attempted, f"{shlex.join(argv)} ended with {rc}: {(err or out).strip()}", remedy)
+        return out
+
+    def active_units(self) -> list[str]:
+        """Names of the units (socket and service) that are not fully stopped."""
+        if not self.systemd:
+            return [self._service] if self._run(["service", self._service, "status"])[0] == 0 else []
+        return [unit for unit in self._units if self._property(unit, "ActiveState") not in ("inactive", "failed", "")]
+
+    def _property(self, unit: str, name: str) -> str:
+        return self._run(["systemctl", "show", f"--property={name}", "--value", unit])[1].strip()
+
+    def stop(self) -> None:
+        """Stop the engine so that nothing starts it again, and see that it is down.
+
+        Raises:
+            DaemonFailed: The service is still active afterwards.
+        """
+        attempted = f"stop {self._service} and its socket"
+        remedy = f"See journalctl -u {self._service}"
+        if self.systemd:
+            self._command(["systemctl", "stop", *self._units_present()], attempted, remedy)
+        else:
+            self._command(["service", self._service, "stop"], attempted, remedy)
+        still = self.active_units()
+        if still:
+            raise DaemonFailed(attempted, f"{', '.join(still)} still active", remedy)
+
+    def _units_present(self) -> list[str]:
+        """The units that exist here: some packages ship no socket unit."""
+        present = [unit for unit in self._units if self._property(unit, "LoadState") == "loaded"]
+        return present or [f"{self._service}.service"]
+
+    def start(self) -> None:
+        """Start the engine. Takes 21 s when its swarm has no quorum (lab fact B5.5); the unit has no start limit.
+
+        Raises:
+            DaemonFailed: The service manager says it did not start.
+        """
+        attempted = f"start {self._service}"
+        remedy = f"See journalctl -u {self._service}"
+        if not self.systemd:
+            self._command(["service", self._service, "start"], attempted, remedy)
+            return
+        self._run(["systemctl", "reset-failed", *self._units_present()])
+        self._command(["systemctl", "start", f"{self._service}.service"], attempted, remedy)
+
+    def start_commands(self) -> list[str]:
+        """Shell commands that start the engine, for the dead man's switch."""
+        if not self.systemd:
+            return [f"service {shlex.quote(self._service)} start"]
+        units = " ".join(shlex.quote(unit) for unit in self._units)
+        return [f"systemctl reset-failed {units}", f"systemctl start {shlex.quote(self._units[1])}"]
+
+    def arm(self, *, seconds: int, before_start: t.Sequence[str] = ()) -> None:
+        """Arm the dead man's switch: in so many seconds the engine is started, whatever has become of us.
+
+        A transient systemd timer, so it outlives the module, the SSH session and the controller (lab fact B8.2).
+
+        Args:
+            seconds: Time until it goes off.
+            before_start: Shell commands to run before the start, such as putting a state directory back. They must
+                hold no secret, because unit properties are readable by everybody.
+
+        Raises:
+            Refused: Another operation holds the switch on this host.
+            DaemonFailed: The switch could not be armed.
+        """
+        attempted = "arm the dead man's switch on this host"
+        if not self.systemd:
+            raise Refused(
+                attempted,
+                "this host has no systemd, and without the switch nothing would start the engine again if we die",
+                "Set dead_man_timeout to 0 to go without it",
+            )
+        if seconds <= 0:
+            raise Refused(attempted, f"dead_man_timeout is {seconds}", "Give a number of seconds greater than 0")
+        script = "; ".join([*before_start, *self.start_commands()])
+        self._run(["systemctl", "reset-failed", f"{SWITCH}.service", f"{SWITCH}.timer"])
+        rc, out, err = self._run(
+            [
+                "systemd-run",
+                f"--unit={SWITCH}",
+                f"--on-active={seconds}",
+                "--timer-property=AccuracySec=1s",
+                "--description=Starts the Docker Engine if an operation of quorate.swarm died",
+                "/bin/sh",
+                "-c",
+                script,
+            ]
+        )
+        if rc == 0:
+            return
+        text = (err or out).strip()
+        if "already" in text or "exists" in text:
+            raise Refused(
+                attempted,
+                f"another operation that stops the engine is under way here ({SWITCH}.timer is loaded)",
+                f"Wait for it to end; if none runs, systemctl stop {SWITCH}.timer",
+            )
+        raise DaemonFailed(attempted, f"systemd-run ended with {rc}: {text}", "See journalctl")
+
+    def disarm(self) -> None:
+        """Cancel the dead man's switch. No error when it is not armed."""
+        if self.systemd:
+            self._run(["systemctl", "stop", f"{SWITCH}.timer"])

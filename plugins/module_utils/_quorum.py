@@ -204,7 +204,7 @@ def odd_reasons(managers: int) -> list[Reason]:
     return [
         Reason(
             "even_managers",
-            f"{managers} managers stand the loss of {fault_tolerance(managers)}, no more than {max(1, managers - 1)} do",
+            f"{managers} managers stand the loss of {fault_tolerance(managers)}, as {max(1, managers - 1)} do",
             f"Add one (promote a worker) or demote one, for {managers + 1} or {max(1, managers - 1)}",
         )
     ]
@@ -240,7 +240,7 @@ def zone_reasons(nodes: t.Sequence[Node], label: str) -> list[Reason]:
     zones = sorted({node.labels[label] for node in nodes if node.labels.get(label)})
     if not zones:
         return reasons
-    held = collections.Counter({zone: 0 for zone in zones})
+    held = collections.Counter(dict.fromkeys(zones, 0))
     held.update(node.labels[label] for node in members if node.labels.get(label))
     actual = sorted(held.values(), reverse=True)
     ideal = ideal_spread(sum(actual), len(zones))

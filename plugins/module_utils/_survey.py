@@ -29,7 +29,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._quorum import (
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
-#: Seconds after which a lost quorum has shown itself for certain: calls begun in the first 26 s may hang (lab fact B5.1).
+#: Seconds after which a lost quorum has shown itself: calls begun in the first 26 s may hang (lab fact B5.1).
 DECISIVE = 30.0
 
 

@@ -1,0 +1,169 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knows the swarm state directory as a place on disk: copy it, put another in its place, put the old one back.
+
+What is in it, _state_facts.py knows.
+
+This file is private to the quorate.swarm collection; do not use it from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused
+
+_BLOCK = 1 << 20
+_ZEROS = bytes(_BLOCK)
+#: Room that must stay free beside a copy of the state directory, in bytes.
+_MARGIN = 256 << 20
+#: Folders of ours beside the state directory. Whatever has this prefix and is not in use was left by a killed run.
+_WORK_PREFIX = ".quorate-swarm-"
+
+
+def utc_stamp(now: float | None = None) -> str:
+    """Time as it stands in names of archives and quarantined directories: 20260131T235959Z."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+
+
+class StateDir:
+    """The state directory of one engine, and the folders that we make beside it.
+
+    They lie beside it because only a rename within one file system cannot be left half done.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is swarm state in it. An engine that is in no swarm keeps an empty directory."""
+        return (self.path / "docker-state.json").is_file()
+
+    def size(self) -> int:
+        """Bytes of all files, without the preallocated *.tmp files that a copy leaves out."""
+        return sum(entry.stat().st_size for entry in self._files())
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".tmp"]
+
+    def new_work_folder(self, purpose: str) -> Path:
+        """Make an empty folder of mode 0700 beside the state directory, and remove what killed runs left there.
+
+        The caller holds the host's lock (the dead man's switch), or accepts that only one run at a time is made.
+        """
+        return Path(tempfile.mkdtemp(prefix=f"{_WORK_PREFIX}{purpose}-", dir=self.path.parent))
+
+    def remove_leftovers(self) -> None:
+        """Remove work folders of killed runs. Only while holding the host's lock."""
+        for path in self.path.parent.glob(f"{_WORK_PREFIX}*"):
+            shutil.rmtree(path)
+
+    def require_room(self, needed: int) -> None:
+        """Refuse when the file system of the state directory cannot hold so many more bytes."""
+        free = shutil.disk_usage(self.path.parent).free
+        if free < needed + _MARGIN:
+            raise Refused(
+                f"copy the swarm state beside {self.path}",
+                f"{free >> 20} MiB are free there, {(needed + _MARGIN) >> 20} MiB are needed",
+                "Free space on that file system",
+                free=free,
+                needed=needed + _MARGIN,
+            )
+
+    def require_renamable(self) -> None:
+        """Refuse when the directory cannot be renamed because it is a mount point or a symbolic link."""
+        if self.path.is_symlink() or os.path.ismount(self.path):
+            kind = "a symbolic link" if self.path.is_symlink() else "a mount point"
+            raise Refused(
+                f"replace the swarm state in {self.path}",
+                f"it is {kind}, so it cannot be put aside by a rename",
+                "Give the real directory as state_directory, or mount its parent instead",
+            )
+
+    def copy_to(self, target: Path) -> None:
+        """Copy everything but *.tmp files, with modes, leaving holes where there are only zeros.
+
+        The active WAL segment is 64 MB of mostly zeros (lab fact B4.2). Nothing is compressed or hashed here, because
+        this runs while the manager is stopped.
+
+        Raises:
+            BadArchive: There is something else than files and directories.
+        """
+        target.mkdir(mode=0o700, exist_ok=True)
+        for entry in os.scandir(self.path):
+            _copy_entry(entry, target)
+
+    def replace_with(self, new: Path, aside: Path) -> None:
+        """Put the state aside by a rename, and the new one in its place. The engine is stopped."""
+        if self.path.exists():
+            os.rename(self.path, aside)
+        else:
+            aside.mkdir(mode=0o700)
+        os.rename(new, self.path)
+        _sync(self.path.parent)
+
+    def put_back(self, aside: Path, discarded: Path) -> None:
+        """Undo replace_with, as far as it has come. The engine is stopped.
+
+        The state that is taken away comes from an archive and may hold an opened key, so it is removed.
+        """
+        if aside.exists():
+            if self.path.exists():
+                os.rename(self.path, discarded)
+            os.rename(aside, self.path)
+            _sync(self.path.parent)
+        if discarded.exists():
+            shutil.rmtree(discarded)
+
+    def put_back_commands(self, aside: Path, discarded: Path) -> list[str]:
+        """put_back as shell commands, for the dead man's switch."""
+        here, old, gone = (shlex.quote(str(path)) for path in (self.path, aside, discarded))
+        return [f"if [ -d {old} ]; then mv -T {here} {gone}; mv -T {old} {here}; fi", f"rm -rf {gone}"]
+
+
+def _copy_entry(entry: os.DirEntry[str], target: Path) -> None:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    copy = target / entry.name
+    if stat.S_ISDIR(mode):
+        copy.mkdir(mode=0o700)
+        for child in os.scandir(entry.path):
+            _copy_entry(child, copy)
+    elif stat.S_ISREG(mode):
+        if not entry.name.endswith(".tmp"):
+            _copy_file(entry.path, copy, stat.S_IMODE(mode))
+    else:
+        raise BadArchive(
+            "copy the swarm state directory",
+            f"{entry.path} is neither a file nor a directory",
+            "Docker never makes such an entry: find out who did, and remove it",
+        )
+
+
+def _copy_file(source: str, target: Path, mode: int) -> None:
+    with open(source, "rb", buffering=0) as reader, open(target, "wb", buffering=0) as writer:
+        os.fchmod(writer.fileno(), mode)
+        size = 0
+        while block := reader.read(_BLOCK):
+            if block == _ZEROS[: len(block)]:
+                writer.seek(len(block), os.SEEK_CUR)
+            else:
+                writer.write(block)
+            size += len(block)
+        writer.truncate(size)
+
+
+def _sync(directory: Path) -> None:
+    """Make renames in a directory survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

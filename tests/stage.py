@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: (c) 2026, the quorate.swarm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -7,7 +6,7 @@
 ansible-test, ansible-lint and Python's imports all want a directory of that name, and ansible-test refuses a symbolic
 link. The copy has the files that git knows or would add, so what other tools left in the tree stays out.
 
-Usage: tests/stage.py    (prints the directory of the copy)
+Usage: python3 tests/stage.py    (prints the directory of the copy)
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COLLECTIONS = ROOT / "build"
 COPY = COLLECTIONS / "ansible_collections" / "quorate" / "swarm"
 #: Left in the copy: ansible-test keeps the virtual environments of its own there, and would build them each time.
-KEPT = ("tests/output/", ".ansible/")
+KEPT = (".git/", "tests/output/", ".ansible/")
 
 
 def tree_files(root: Path) -> set[str]:
@@ -39,6 +38,8 @@ def stage() -> Path:
     """Bring the copy up to date and return its directory."""
     wanted = tree_files(ROOT)
     COPY.mkdir(parents=True, exist_ok=True)
+    # A repository of its own: asked for the files of a directory that this one ignores, git answers "none".
+    subprocess.run(["git", "init", "-q", COPY], check=True)
     for path in sorted(COPY.rglob("*"), reverse=True):
         name = path.relative_to(COPY).as_posix()
         if name.startswith(KEPT):

@@ -1,0 +1,355 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the checks of the collection, one line a step, and counts what passed and what failed.
+
+Usage: .venv/bin/python tests/run_checks.py [STEP...] [-- PYTEST_ARGUMENT...]
+
+Without a STEP all of them run. "lint" stands for the steps that only read the files. The arguments behind "--" go to
+pytest of the step "scenarios". The exit status is 0 when nothing failed.
+
+Steps do not depend on each other. Two run at a time, because a small machine has two cores; the scenarios, which bring
+up real hosts, run last and alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterable, Mapping
+from xml.etree import ElementTree
+
+import yaml
+from stage import COLLECTIONS, COPY, ROOT, stage
+
+BUILD = ROOT / "build"
+#: The home directory of the tools: their caches stay in the tree, and the configuration of the user out of the result.
+HOME = BUILD / "home"
+VENV_BIN = Path(sys.executable).parent
+
+#: All that an installed collection may rely on; the inclusion rules of the Ansible community demand it.
+RUNTIME_DIRECTORIES = ("meta", "playbooks", "plugins", "roles")
+#: Development code that is not part of the built collection. ruff and mypy check it; ansible-test has other rules.
+DEVELOPMENT_DIRECTORIES = ("tests/demo", "tests/faults", "tests/lab", "tests/scenarios", "benchmarks")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step did: numbers of checks or test cases, and the output to show when one failed."""
+
+    passed: int = 1
+    failed: int = 0
+    skipped: int = 0
+    output: str = ""
+
+
+class StepFailed(Exception):
+    """A step did not pass; the text is its output."""
+
+
+def tool_environment() -> dict[str, str]:
+    """Return the environment for the tools: the same on every machine, whatever is set up for the user.
+
+    Version managers put directories of shims on PATH, which ansible-test takes for interpreters that then fail. They
+    are left out, and the interpreters behind those of pyenv are put in.
+    """
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = [directory for directory in os.environ.get("PATH", os.defpath).split(os.pathsep) if directory]
+    path = [str(VENV_BIN), *map(str, sorted(pyenv.glob("versions/*/bin")))]
+    path += [directory for directory in found if Path(directory).name != "shims"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
+    environment.update(
+        ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS),
+        ANSIBLE_NOCOLOR="1",
+        LC_ALL="C.UTF-8",
+        NO_COLOR="1",
+        PATH=os.pathsep.join(path),
+        PYTHONUNBUFFERED="1",
+    )
+    return environment
+
+
+def prepare_home() -> None:
+    """Create the home directory of the tools, with the user's pip configuration and cache in it."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    for name in (".cache", ".config", ".pip"):
+        link = HOME / name
+        if not link.is_symlink() and (Path.home() / name).is_dir():
+            link.symlink_to(Path.home() / name)
+
+
+def provide_pip_bootstrap() -> None:
+    """Put a stand-in for the script get-pip.py where ansible-test looks before it downloads it.
+
+    ansible-test fetches that script from a server of its own, by the version of pip it wants. The stand-in installs the
+    same version from the package index: Python brings a pip to start with.
+    """
+    import ansible_test._internal.python_requirements as requirements  # noqa: PLC0415 (only this step needs it)
+
+    cache = HOME / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    for version in re.findall(r"\bpip='([0-9.]+)'", Path(requirements.__file__).read_text()):
+        (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(
+            "import subprocess\n"
+            "import sys\n"
+            "subprocess.check_call([sys.executable, '-m', 'ensurepip'])\n"
+            "wanted = [word for word in sys.argv[1:] if word not in ('--no-setuptools', '--no-wheel')]\n"
+            "sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install'] + wanted))\n"
+        )
+
+
+def run(*command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command and return what it printed. Raises StepFailed with that when its exit status is not 0."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**tool_environment(), "HOME": str(HOME), **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    output = done.stdout.decode(errors="replace")
+    if done.returncode != 0:
+        raise StepFailed(f"{output}{Path(command[0]).name}: exit status {done.returncode}\n")
+    return output
+
+
+def count_cases(reports: Iterable[Path]) -> Outcome:
+    """Return the numbers of test cases in pytest's JUnit reports."""
+    passed = failed = skipped = 0
+    for report in reports:
+        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+            bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            left_out = int(suite.get("skipped", 0))
+            failed += bad
+            skipped += left_out
+            passed += int(suite.get("tests", 0)) - bad - left_out
+    return Outcome(passed=passed, failed=failed, skipped=skipped)
+
+
+def checked(outcome: Outcome, *, status: int, output: str) -> Outcome:
+    """Return the outcome of a run of pytest: one without any test case, or that broke down, counts as a failure."""
+    broken = (status != 0 or outcome.passed == 0) and outcome.failed == 0
+    return Outcome(
+        passed=outcome.passed, failed=outcome.failed + broken, skipped=outcome.skipped, output=output if status else ""
+    )
+
+
+# The steps
+
+
+def ruff() -> Outcome:
+    """Style and likely mistakes in all Python code."""
+    run("ruff", "check", "--quiet", ".")
+    return Outcome()
+
+
+def ruff_format() -> Outcome:
+    """Layout of all Python code."""
+    run("ruff", "format", "--check", "--quiet", ".")
+    return Outcome()
+
+
+def mypy() -> Outcome:
+    """Types: the plugins under the name they have when installed, and the development code."""
+    places = [COPY / "plugins", COPY / "tests/unit", *(ROOT / name for name in DEVELOPMENT_DIRECTORIES)]
+    try:
+        run(
+            "mypy", *(place for place in places if place.is_dir() and any(place.rglob("*.py"))), ROOT / "tests/stage.py"
+        )
+        run("mypy", "--scripts-are-modules", ROOT / "tests/lab/lab")
+    except StepFailed as failed:
+        raise StepFailed(str(failed).replace(f"{COPY.relative_to(ROOT)}/", "")) from failed
+    return Outcome()
+
+
+def yamllint() -> Outcome:
+    """All YAML files."""
+    run("yamllint", "--strict", ".")
+    return Outcome()
+
+
+def ansible_lint() -> Outcome:
+    """Roles, playbooks and metadata, by the profile that certified content has to pass."""
+    run("ansible-lint", "--offline", "--profile", "production", "--strict", "--nocolor", "-q", cwd=COPY)
+    return Outcome()
+
+
+def changelog() -> Outcome:
+    """The changelog fragments."""
+    run("antsibull-changelog", "lint", cwd=COPY)
+    return Outcome()
+
+
+def documentation() -> Outcome:
+    """The documentation inside the plugins and roles: markup, links, options."""
+    run("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".", cwd=COPY)
+    return Outcome()
+
+
+def sanity() -> Outcome:
+    """ansible-test sanity: the rules for collections, on every supported Python that is installed."""
+    provide_pip_bootstrap()
+    exclude = [word for name in DEVELOPMENT_DIRECTORIES if (COPY / name).is_dir() for word in ("--exclude", f"{name}/")]
+    run("ansible-test", "sanity", "--color", "no", *exclude, cwd=COPY)
+    return Outcome()
+
+
+def units() -> Outcome:
+    """The unit tests, on every supported Python that is installed."""
+    provide_pip_bootstrap()
+    reports = COPY / "tests/output/junit"
+    shutil.rmtree(reports, ignore_errors=True)
+    status, output = 0, ""
+    try:
+        run("ansible-test", "units", "--venv", "--color", "no", cwd=COPY)
+    except StepFailed as failed:
+        status, output = 1, str(failed)
+    return checked(count_cases(reports.glob("*.xml")), status=status, output=output)
+
+
+def package() -> Outcome:
+    """Build the collection, install it, and use it with nothing but its runtime directories."""
+    target = BUILD / "package"
+    shutil.rmtree(target, ignore_errors=True)
+    tarball = build(target)
+    # Found in its search path already, the collection would not be installed again.
+    environment = {"ANSIBLE_COLLECTIONS_PATH": str(target / "installed")}
+    install = ("ansible-galaxy", "collection", "install", "--offline", "-p", target / "installed")
+    run(*install, tarball, environment=environment)
+    name = Path("ansible_collections/quorate/swarm")
+    for directory in RUNTIME_DIRECTORIES:
+        if (target / "installed" / name / directory).is_dir():
+            shutil.copytree(target / "installed" / name / directory, target / "bare" / name / directory)
+    bare = target / "bare" / name
+    modules = sorted(path.stem for path in bare.glob("plugins/modules/*.py"))
+    group = yaml.safe_load((bare / "meta/runtime.yml").read_text())["action_groups"]["swarm"]
+    if sorted(group) != modules:
+        raise StepFailed(
+            f"meta/runtime.yml: the action group swarm has {sorted(group)}, but plugins/modules has {modules}. "
+            "Make them equal.\n"
+        )
+    environment = {"ANSIBLE_COLLECTIONS_PATH": str(target / "bare")}
+    for module in modules:
+        run("ansible-doc", "-t", "module", f"quorate.swarm.{module}", cwd=target, environment=environment)
+    for role in sorted(path.name for path in bare.glob("roles/*")):
+        run("ansible-doc", "-t", "role", f"quorate.swarm.{role}", cwd=target, environment=environment)
+    for playbook in sorted(path.stem for path in bare.glob("playbooks/*.yml")):
+        run("ansible-playbook", "--syntax-check", f"quorate.swarm.{playbook}", cwd=target, environment=environment)
+    return Outcome()
+
+
+def build(directory: Path) -> Path:
+    """Build the collection from the copy into the directory and return the tarball."""
+    run("ansible-galaxy", "collection", "build", "--force", "--output-path", directory, COPY)
+    return next(directory.glob("quorate-swarm-*.tar.gz"))
+
+
+def scenarios(arguments: list[str]) -> Outcome:
+    """The tests on real hosts. Their progress goes to the terminal as it happens. They need root."""
+    report = BUILD / "scenarios.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    command += arguments or ["tests/lab", "tests/scenarios"]
+    environment = {**tool_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    if os.geteuid() != 0:
+        settings = [f"{name}={environment[name]}" for name in ("PATH", "LC_ALL", "ANSIBLE_COLLECTIONS_PATH")]
+        command = ["sudo", "env", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1", *settings, *command]
+    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    outcome = count_cases([report] if report.exists() else [])
+    return checked(outcome, status=status, output=f"pytest: exit status {status}, see above\n")
+
+
+LINT: dict[str, Callable[[], Outcome]] = {
+    "ruff": ruff,
+    "ruff-format": ruff_format,
+    "yamllint": yamllint,
+    "changelog": changelog,
+    "mypy": mypy,
+    "documentation": documentation,
+    "ansible-lint": ansible_lint,
+}
+#: Slow ones first, one after the other: both are ansible-test, which writes to one place.
+ANSIBLE_TEST: dict[str, Callable[[], Outcome]] = {"sanity": sanity, "units": units}
+PACKAGE: dict[str, Callable[[], Outcome]] = {"package": package}
+
+
+class Report:
+    """Runs steps, prints a line for each, and keeps the sums."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed = 0
+        self._lock = threading.Lock()
+
+    def step(self, name: str, action: Callable[[], Outcome]) -> None:
+        """Run one step; whatever goes wrong in it is its failure and no other step's."""
+        start = time.monotonic()
+        try:
+            outcome = action()
+        except StepFailed as failed:
+            outcome = Outcome(passed=0, failed=1, output=str(failed))
+        except Exception as error:  # a defect of this script must not hide the other steps
+            outcome = Outcome(passed=0, failed=1, output=f"{type(error).__name__}: {error}\n")
+        seconds = time.monotonic() - start
+        numbers = [f"{outcome.passed} passed"] if outcome.passed + outcome.failed > 1 else []
+        numbers += [
+            f"{count} {word}" for count, word in ((outcome.failed, "failed"), (outcome.skipped, "skipped")) if count
+        ]
+        verdict = "FAILED" if outcome.failed else "ok"
+        line = f"{verdict:<7} {name:<14} {seconds:7.1f} s  {', '.join(numbers)}".rstrip()
+        with self._lock:
+            self.passed += outcome.passed
+            self.failed += outcome.failed
+            print(line, flush=True)
+            if outcome.failed and outcome.output:
+                print(outcome.output.rstrip("\n"), flush=True)
+
+    def lane(self, steps: Mapping[str, Callable[[], Outcome]]) -> None:
+        """Run the steps one after the other."""
+        for name, action in steps.items():
+            self.step(name, action)
+
+
+def main() -> int:
+    """Run what the command line asks for and return the exit status."""
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    known = {**LINT, **ANSIBLE_TEST, **PACKAGE}
+    parser = argparse.ArgumentParser(description="Run the checks of the collection.")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"lint, scenarios, build, {', '.join(known)}")
+    steps: list[str] = parser.parse_args(words[:cut]).steps
+    unknown = set(steps) - {*known, "lint", "scenarios", "build"}
+    if unknown:
+        parser.error(f"unknown step {', '.join(sorted(unknown))}")
+
+    prepare_home()
+    stage()
+    if steps == ["build"]:
+        print(build(BUILD).relative_to(ROOT))
+        return 0
+
+    wanted = set(steps or [*known, "scenarios"]) | (set(LINT) if "lint" in steps else set())
+    lanes = [ANSIBLE_TEST, {**LINT, **PACKAGE}]
+    report = Report()
+    with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
+        for lane in lanes:
+            pool.submit(report.lane, {name: action for name, action in lane.items() if name in wanted})
+    if "scenarios" in wanted:
+        report.step("scenarios", lambda: scenarios(words[cut + 1 :]))
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

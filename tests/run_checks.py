@@ -22,10 +22,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterable, Mapping
 from xml.etree import ElementTree
 
 import yaml
@@ -93,7 +93,7 @@ def provide_pip_bootstrap() -> None:
     ansible-test fetches that script from a server of its own, by the version of pip it wants. The stand-in installs the
     same version from the package index: Python brings a pip to start with.
     """
-    import ansible_test._internal.python_requirements as requirements  # noqa: PLC0415 (only this step needs it)
+    import ansible_test._internal.python_requirements as requirements
 
     cache = HOME / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)

@@ -14,11 +14,4 @@ options:
       - Name of the engine's service. With systemd, the socket unit of the same name is stopped and started with it.
     type: str
     default: docker
-  dead_man_timeout:
-    description:
-      - Seconds after which the host starts the engine by itself if this module died while it was stopped.
-      - A transient systemd timer does it, so it needs neither the module nor the connection nor the controller.
-      - Set it to V(0) on a host without systemd, to go without.
-    type: int
-    default: 300
 """

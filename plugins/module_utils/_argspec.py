@@ -48,7 +48,6 @@ STATE_DIRECTORY_ARGUMENTS: dict[str, t.Any] = {"state_directory": {"type": "path
 #: doc_fragments/daemon.py
 DAEMON_ARGUMENTS: dict[str, t.Any] = {
     "service_name": {"type": "str", "default": "docker"},
-    "dead_man_timeout": {"type": "int", "default": 300},
 }
 
 

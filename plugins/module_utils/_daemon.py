@@ -59,6 +59,11 @@ class Daemon:
     def _property(self, unit: str, name: str) -> str:
         return self._run(["systemctl", "show", f"--property={name}", "--value", unit])[1].strip()
 
+    def engine_version(self) -> str:
+        """Version of the engine that is installed here, asked of its program because the engine may be down."""
+        out = self._command(["dockerd", "--version"], "ask for the engine's version", "Install a Docker Engine")
+        return out.partition("version ")[2].partition(",")[0].strip()
+
     def stop(self) -> None:
         """Stop the engine so that nothing starts it again, and see that it is down.
 
@@ -93,6 +98,12 @@ class Daemon:
             return
         self._run(["systemctl", "reset-failed", *self._units_present()])
         self._command(["systemctl", "start", f"{self._service}.service"], attempted, remedy)
+
+    def stop_commands(self) -> list[str]:
+        """Shell commands that stop the engine, for the dead man's switch."""
+        if not self.systemd:
+            return [f"service {shlex.quote(self._service)} stop"]
+        return ["systemctl stop " + " ".join(shlex.quote(unit) for unit in self._units)]
 
     def start_commands(self) -> list[str]:
         """Shell commands that start the engine, for the dead man's switch."""

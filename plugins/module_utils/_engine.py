@@ -186,6 +186,13 @@ class Engine:
     def local_state(self, *, timeout: float = QUICK) -> LocalState:
         return LocalState.from_info(self.info(timeout=timeout))
 
+    def root_dir(self) -> str | None:
+        """The engine's data root, or None when it is down or hangs."""
+        try:
+            return self.info().get("DockerRootDir")
+        except (Unreachable, Unsettled):
+            return None
+
     def nodes(self, *, timeout: float = PATIENT) -> list[Node]:
         answer = self.call("GET", "/nodes", attempted="read the node list of the swarm", timeout=timeout)
         return [Node.from_api(node) for node in answer]

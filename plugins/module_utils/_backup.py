@@ -1,0 +1,490 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knows the order of a backup of one manager, and that the engine is running again whatever happens in between.
+
+This file is private to the quorate.swarm collection; do not use it from elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import stat
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _node_key, _state_facts
+from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
+from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
+    BadArchive,
+    Locked,
+    NotAManager,
+    QuorumLost,
+    Refused,
+    SwarmError,
+    Unreachable,
+    Unsettled,
+)
+from ansible_collections.quorate.swarm.plugins.module_utils._manifest import archive_name
+from ansible_collections.quorate.swarm.plugins.module_utils._model import Cluster, Inventory, Node, host_of
+from ansible_collections.quorate.swarm.plugins.module_utils._quorum import quorum_health, stop_reasons
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
+from ansible_collections.quorate.swarm.plugins.module_utils._step_down import hand_over
+from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey, wait_until_settled
+from ansible_collections.quorate.swarm.plugins.module_utils._version import COLLECTION_VERSION
+from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
+
+#: A copy of a running manager can catch the raft store between two files; it is made again so many times.
+_HOT_ATTEMPTS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class BackupOptions:
+    """What the operator asked for; times in seconds. See the documentation of swarm_backup."""
+
+    directory: Path
+    method: str
+    leader: str
+    allow_control_plane_outage: bool
+    keep: int | None
+    settle_timeout: float
+    wait_timeout: float
+    dead_man_timeout: int
+
+
+@dataclasses.dataclass(frozen=True)
+class BackupPlan:
+    """What the guards found while nothing was changed yet. The unlock key lives here, in memory only."""
+
+    node: Node
+    engine_version: str
+    cluster: Cluster
+    unlock_key: str
+    hand_over_leadership: bool
+    created: str
+
+    @property
+    def name(self) -> str:
+        return archive_name(cluster=self.cluster.id, node=self.node.id, created=self.created)
+
+
+def require_private_directory(directory: Path) -> None:
+    """Refuse a directory for archives that others can enter. One that is missing is made later, and private.
+
+    Raises:
+        Refused: It is no directory, or others than its owner may do something in it.
+    """
+    attempted = f"write an archive to {directory}"
+    try:
+        mode = directory.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        raise Refused(attempted, "it is not a directory", "Give a directory")
+    if stat.S_IMODE(mode) & 0o077:
+        raise Refused(
+            attempted,
+            f"its mode is {stat.S_IMODE(mode):04o}, and an archive holds the keys of the swarm",
+            f"chmod 0700 {directory}, or give another directory",
+        )
+
+
+def leader_decision(*, is_leader: bool, managers: int, leader: str) -> bool:
+    """Decide what to do about a manager that leads the swarm.
+
+    Stopping the leader blocks the others for 10 to 20 s, handing the leadership over costs them nothing
+    (lab fact B1.7). The only manager of a swarm always leads it, and blocks nobody else.
+
+    Returns: whether the leadership is to be handed over first.
+
+    Raises:
+        Refused: It leads, and the operator has not chosen what to do.
+    """
+    if not is_leader or managers == 1 or leader == "stop":
+        return False
+    if leader == "step_down":
+        return True
+    raise Refused(
+        "back up this manager",
+        "it is the leader, and stopping the leader blocks the other managers for 10 to 20 s",
+        "Back up another manager, or set leader to step_down or stop",
+    )
+
+
+def outage_decision(nodes: t.Sequence[Node], node: Node, *, allow_control_plane_outage: bool) -> None:
+    """Decide whether this manager may be stopped.
+
+    Raises:
+        Refused: The quorum would not hold, with the numbers. With one or two managers, all of them reachable, the
+            operator may accept that nobody can manage the swarm meanwhile; its tasks on other nodes go on.
+    """
+    reasons = stop_reasons(nodes, [node.id])
+    if not reasons:
+        return
+    health = quorum_health(nodes)
+    small = health.managers <= 2 and health.reachable == health.managers
+    if small and allow_control_plane_outage:
+        return
+    raise Refused(
+        f"stop the manager {node.name} for a backup",
+        "; ".join(reason.message for reason in reasons),
+        "Set allow_control_plane_outage to accept that the swarm cannot be managed for some seconds"
+        if small
+        else " ".join(f"{reason.remedy}." for reason in reasons),
+        reasons=[reason.as_dict() for reason in reasons],
+    )
+
+
+def sure_inventory(
+    before: t.Mapping[str, t.Sequence[t.Mapping[str, str]]], after: t.Mapping[str, t.Sequence[t.Mapping[str, str]]]
+) -> tuple[dict[str, list[dict[str, str]]], dict[str, list[dict[str, str]]]]:
+    """Tell what the copy holds for certain from what changed while it was made.
+
+    What was there before the copy and is there after it, is in it. What came or went meanwhile may be in it or not.
+
+    Returns: the sure part and the unsure part, by kind.
+    """
+    sure: dict[str, list[dict[str, str]]] = {}
+    unsure: dict[str, list[dict[str, str]]] = {}
+    for kind in Inventory.KINDS:
+        old = {entry["id"]: dict(entry) for entry in before[kind]}
+        new = {entry["id"]: dict(entry) for entry in after[kind]}
+        sure[kind] = [old[key] for key in sorted(old.keys() & new.keys())]
+        changed = [{**old, **new}[key] for key in sorted(old.keys() ^ new.keys())]
+        if changed:
+            unsure[kind] = changed
+    return sure, unsure
+
+
+class Backup:
+    """One backup of the manager on this host.
+
+    Args:
+        engine: This host's engine.
+        daemon: Its service.
+        state: Its state directory.
+        options: What the operator asked for.
+        peer: Another manager's engine, for handing over the leadership.
+        hide: Told every secret that is fetched, so that no output shows it.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        daemon: Daemon,
+        state: StateDir,
+        options: BackupOptions,
+        peer: Engine | None,
+        hide: t.Callable[[str], None],
+    ) -> None:
+        self.engine = engine
+        self.daemon = daemon
+        self.state = state
+        self.options = options
+        self.peer = peer
+        self.hide = hide
+        self.steps = Steps()
+
+    # -- guards: nothing is changed ------------------------------------------------------------------------------
+
+    def plan(self) -> BackupPlan:
+        """Pass every guard, or raise the reason. Changes nothing."""
+        options = self.options
+        found = survey(self.engine)
+        found.require_manager()
+        nodes = wait_until_settled(self.engine, timeout=options.settle_timeout)
+        node = self._this_node(found, nodes)
+        hand_over_leadership = False
+        if options.method == "cold":
+            outage_decision(nodes, node, allow_control_plane_outage=options.allow_control_plane_outage)
+            hand_over_leadership = leader_decision(
+                is_leader=bool(node.manager and node.manager.leader),
+                managers=quorum_health(nodes).managers,
+                leader=options.leader,
+            )
+        cluster = self.engine.cluster()
+        unlock_key = self._unlock_key(cluster)
+        if not self.state.exists:
+            raise Refused(
+                f"back up {self.state.path}",
+                "there is no swarm state in it",
+                "Give the state directory of this engine as state_directory",
+            )
+        require_private_directory(options.directory)
+        self.state.require_room(self.state.size())
+        local = found.local
+        return BackupPlan(
+            node=node,
+            engine_version=local.engine_version if local else "",
+            cluster=cluster,
+            unlock_key=unlock_key,
+            hand_over_leadership=hand_over_leadership,
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
+
+    @staticmethod
+    def _this_node(found: Survey, nodes: t.Sequence[Node]) -> Node:
+        node_id = found.local.node_id if found.local else ""
+        for node in nodes:
+            if node.id == node_id and node.manager is not None:
+                return node
+        raise NotAManager(
+            "back up this manager", "the node list does not show it as a manager", "Run it on another manager"
+        )
+
+    def _unlock_key(self, cluster: Cluster) -> str:
+        """Fetch the unlock key when autolock is on, and prove on this disk that it will open this manager again."""
+        if not cluster.autolock:
+            return ""
+        unlock_key = self.engine.unlock_key()
+        self.hide(unlock_key)
+        path = self.state.path / "certificates" / "swarm-node.key"
+        node_key = _node_key.parse_node_key(path.read_bytes())
+        if node_key.sealed and not _node_key.opens(node_key, _node_key.parse_unlock_key(unlock_key)):
+            raise Refused(
+                "stop this manager",
+                "the swarm's unlock key does not open this manager's own key file, so it could not be unlocked again; "
+                "the last rotation has not arrived here yet",
+                "Wait a minute and run again, or back up another manager",
+            )
+        return unlock_key
+
+    # -- actions -------------------------------------------------------------------------------------------------
+
+    def run(self, plan: BackupPlan) -> dict[str, t.Any]:
+        """Make the backup that was planned.
+
+        Returns: C(archive), C(checksum), C(size), C(manifest), C(downtime), C(removed) and C(steps).
+
+        Raises:
+            SwarmError: What went wrong. The engine was started again before.
+        """
+        if plan.hand_over_leadership:
+            with self.steps.step("hand over the leadership"):
+                self._hand_over(plan)
+        # The dead man's switch is the lock of this host, so a hot backup has none and clears no leftovers.
+        with self.steps.step("write a settling entry"):
+            marker = self.engine.touch_node(plan.node.id)
+        before = self.engine.inventory().as_dict()
+        if self.options.method == "hot":
+            copy, facts = self._copy_hot(plan, marker)
+            downtime, trouble = 0.0, None
+        else:
+            copy, downtime, trouble = self._copy_cold(plan)
+        try:
+            if self.options.method == "cold":
+                with self.steps.step("check the copy"):
+                    facts = self._check(copy, plan, marker)
+            after = self.engine.inventory().as_dict() if trouble is None else before
+            with self.steps.step("write and verify the archive"):
+                written = _archive.write_archive(
+                    state_dir=copy,
+                    destination=self.options.directory,
+                    name=plan.name,
+                    facts=self._manifest(plan, facts, before, after),
+                )
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+        if trouble is not None:
+            raise SwarmError(
+                f"see the manager {plan.node.name} healthy again after its backup",
+                str(trouble),
+                f"The archive {written.path} is good; look after the manager now",
+                archive=str(written.path),
+                downtime=downtime,
+            ) from trouble
+        removed: list[Path] = []
+        if self.options.keep is not None:
+            removed = _archive.prune(
+                self.options.directory, cluster=plan.cluster.id, node=plan.node.id, keep=self.options.keep
+            )
+        return {
+            "archive": str(written.path),
+            "checksum": written.sha256,
+            "size": written.size,
+            "manifest": written.manifest,
+            "downtime": downtime,
+            "removed": [str(path) for path in removed],
+            "steps": self.steps.taken,
+        }
+
+    def _hand_over(self, plan: BackupPlan) -> None:
+        if self.peer is None:
+            raise Refused(
+                "hand over the leadership",
+                "a demoted manager cannot promote itself again, so another manager's engine is needed",
+                "Set peer_docker_host to the address of another manager's engine",
+            )
+        hand_over(self.peer, plan.node.id, timeout=self.options.wait_timeout)
+        wait_for(
+            lambda: self._is_follower(plan.node.id),
+            bool,
+            attempted=f"see {plan.node.name} as a reachable follower",
+            timeout=self.options.wait_timeout,
+            tolerate=(Unsettled, QuorumLost, NotAManager, Unreachable),
+        )
+        nodes = wait_until_settled(self.engine, timeout=self.options.settle_timeout)
+        outage_decision(nodes, plan.node, allow_control_plane_outage=False)
+
+    def _is_follower(self, node_id: str) -> bool:
+        managers = {node.id: node.manager for node in self.engine.nodes()}
+        manager = managers.get(node_id)
+        return manager is not None and manager.reachable and not manager.leader
+
+    def _copy_hot(self, plan: BackupPlan, marker: int) -> tuple[Path, _state_facts.StateFacts]:
+        with self.steps.step("copy while running"):
+            for left in reversed(range(_HOT_ATTEMPTS)):
+                copy = self.state.new_work_folder("hot")
+                try:
+                    self.state.copy_to(copy)
+                    facts = self._check(copy, plan, marker)
+                    break
+                except (BadArchive, FileNotFoundError):
+                    shutil.rmtree(copy, ignore_errors=True)
+                    if not left:
+                        raise
+                    time.sleep(1)
+            return copy, facts
+
+    def _copy_cold(self, plan: BackupPlan) -> tuple[Path, float, SwarmError | None]:
+        """Stop, copy, start, unlock, wait. Returns the copy, the seconds of downtime, and what failed afterwards."""
+        if self.options.dead_man_timeout:
+            self.daemon.arm(seconds=self.options.dead_man_timeout)
+        copy: Path | None = None
+        try:
+            with uninterrupted():
+                self.state.remove_leftovers()
+                copy = self.state.new_work_folder("copy")
+                began = time.monotonic()
+                try:
+                    with self.steps.step("stop"):
+                        self.daemon.stop()
+                    with self.steps.step("copy"):
+                        self.state.copy_to(copy)
+                finally:
+                    with self.steps.step("start"):
+                        self.daemon.start()
+                        self.engine.close()
+                        wait_for(
+                            self.engine.version,
+                            bool,
+                            attempted="reach the engine after its start",
+                            timeout=self.options.wait_timeout,
+                            sleep=0.1,
+                            tolerate=(Unreachable, Unsettled),
+                            remedy="See journalctl -u docker",
+                        )
+                downtime = round(time.monotonic() - began, 3)
+                trouble: SwarmError | None = None
+                try:
+                    with self.steps.step("unlock and wait until reachable"):
+                        self._wait_back(plan)
+                except SwarmError as error:
+                    trouble = error
+                self.daemon.disarm()
+            return copy, downtime, trouble
+        except BaseException:
+            # Where the engine runs again the switch has nothing to do; where it does not, the switch is the last hope.
+            if not self._engine_is_down():
+                self.daemon.disarm()
+            if copy is not None:
+                shutil.rmtree(copy, ignore_errors=True)
+            raise
+
+    def _engine_is_down(self) -> bool:
+        try:
+            self.engine.version()
+        except SwarmError:
+            return True
+        return False
+
+    def _wait_back(self, plan: BackupPlan) -> None:
+        def probe() -> list[str]:
+            local = self.engine.local_state()
+            if local.state == "locked":
+                if not plan.unlock_key:
+                    raise Locked("unlock this manager", "autolock was switched on meanwhile", "Unlock it by hand")
+                with contextlib.suppress(Unsettled):
+                    self.engine.unlock(plan.unlock_key, timeout=5)
+            nodes = self.engine.nodes()
+            waiting = [node.name for node in nodes if node.state == "unknown"]
+            me = next((node for node in nodes if node.id == plan.node.id), None)
+            if me is None or me.state != "ready" or me.manager is None or not me.manager.reachable:
+                waiting.append(f"this manager ({me.state if me else 'not listed'})")
+            return waiting
+
+        wait_for(
+            probe,
+            lambda waiting: not waiting,
+            attempted=f"see the manager {plan.node.name} ready and reachable after its start",
+            timeout=self.options.wait_timeout,
+            tolerate=(Unsettled, QuorumLost, Unreachable, NotAManager, Locked),
+            remedy="The engine runs; run quorate.swarm.swarm_info here to see what it waits for",
+        )
+
+    def _check(self, copy: Path, plan: BackupPlan, marker: int) -> _state_facts.StateFacts:
+        """Prove that the copy is this manager's state and holds the settling entry."""
+        facts = _state_facts.check_state(copy)
+        attempted = f"check the copy of {self.state.path}"
+        if facts.node_id != plan.node.id or facts.cluster_id != plan.cluster.id:
+            raise BadArchive(
+                attempted,
+                f"it belongs to node {facts.node_id} of swarm {facts.cluster_id}, not to {plan.node.id} of "
+                f"{plan.cluster.id}",
+                "Give the state directory of this engine as state_directory",
+            )
+        if facts.raft is None or facts.raft.last_index < marker:
+            raise BadArchive(
+                attempted,
+                f"its raft store ends before entry {marker}, which was written just before the copy",
+                "Run again; if it stays, this manager does not follow the leader: back up another one",
+            )
+        return facts
+
+    def _manifest(
+        self,
+        plan: BackupPlan,
+        facts: _state_facts.StateFacts,
+        before: dict[str, list[dict[str, str]]],
+        after: dict[str, list[dict[str, str]]],
+    ) -> dict[str, t.Any]:
+        sure, unsure = sure_inventory(before, after)
+        return {
+            "created": plan.created,
+            "method": self.options.method,
+            "collection_version": COLLECTION_VERSION,
+            "cluster": {
+                "id": plan.cluster.id,
+                "root_ca_sha256": facts.root_ca_sha256,
+                "root_ca_expires": facts.root_ca_expires,
+            },
+            "node": {
+                "id": plan.node.id,
+                "hostname": plan.node.hostname,
+                "address": host_of(facts.address or ""),
+                "advertise_address": facts.address,
+                "certificate_expires": facts.certificate_expires,
+            },
+            "engine": {"version": plan.engine_version},
+            "autolock": plan.cluster.autolock,
+            "unlock_key_fingerprint": _node_key.fingerprint(_node_key.parse_unlock_key(plan.unlock_key))
+            if plan.unlock_key
+            else None,
+            "kek_version": facts.kek_version,
+            "raft": {
+                "term": facts.raft.term,
+                "commit_index": facts.raft.commit_index,
+                "last_index": facts.raft.last_index,
+                "snapshot_index": facts.raft.snapshot_index,
+            }
+            if facts.raft
+            else None,
+            "inventory": sure,
+            "changed_during_backup": unsure,
+        }

@@ -1,0 +1,270 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: swarm_restore
+short_description: Restore a Docker Swarm from an archive on this host
+version_added: 0.1.0
+description:
+  - Makes this host the only manager of the archived swarm, with its services, networks, secrets and configs, its cluster
+    ID, certificate authority, join tokens and unlock key. Other managers and the workers join it, or come back to it.
+  - Verifies the archive completely, checks this host, and asks the other archived managers whether they live, before
+    anything is touched.
+  - Autolocked swarms are restored as well, which Docker's own procedure cannot do. The sealed key is opened on this host
+    with the unlock key while the engine is stopped, and the engine seals it again under the same unlock key.
+  - If anything fails, the old state is put back and the engine started. If this module, the connection or the controller
+    dies, the host does the same by itself (see O(dead_man_timeout)).
+extends_documentation_fragment:
+  - quorate.swarm.docker
+  - quorate.swarm.state_directory
+  - quorate.swarm.daemon
+  - quorate.swarm.attributes
+requirements:
+  - cryptography
+  - PyNaCl, when the archive is autolocked
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The archive, the key, this host and the other managers are checked as in a real run, for which the archive is
+        extracted beside the state directory and removed again.
+  diff_mode:
+    support: none
+    details:
+      - The result tells what came back and what is different.
+  idempotent:
+    support: none
+    details:
+      - A host that is in a swarm is refused without O(replace_state), and with it every run restores the archive again.
+options:
+  archive:
+    description:
+      - The archive, on this host.
+    type: path
+    required: true
+  unlock_key:
+    description:
+      - The unlock key that was current when the archive was made. Needed when the archive is autolocked.
+      - The manifest says its fingerprint.
+    type: str
+  replace_state:
+    description:
+      - Allow to put the swarm state of this host aside, and so take this host out of the swarm that it is in.
+      - The old state is kept in RV(quarantine).
+    type: bool
+    default: false
+  allow_missing_manifest:
+    description:
+      - Allow an archive without manifest, such as one made with C(tar) by hand. Its files cannot be compared with
+        anything then, and neither can the restored swarm.
+    type: bool
+    default: false
+  allow_engine_downgrade:
+    description:
+      - Allow an engine that is older than the one that made the archive.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - Seconds to wait until the engine has loaded the state, and again until it leads the swarm.
+    type: int
+    default: 120
+  dead_man_timeout:
+    description:
+      - Seconds after which the host puts the old state back and starts the engine by itself, if this module died before
+        the restored swarm was proven.
+      - A transient systemd timer does it, so it needs neither the module nor the connection nor the controller.
+      - Set it to V(0) on a host without systemd, to go without.
+    type: int
+    default: 600
+notes:
+  - Only the managers whose addresses are in the archive are asked whether they live, and a host that does not answer at
+    all is not proven dead. The role P(quorate.swarm.restore#role) also proves on the hosts themselves that their engines
+    are stopped, and demands the name of every one that cannot be reached.
+seealso:
+  - module: quorate.swarm.swarm_backup
+  - name: Restore from a backup
+    description: The procedure in Docker's documentation.
+    link: https://docs.docker.com/engine/swarm/admin_guide/#restore-from-a-backup
+author:
+  - the quorate.swarm contributors (@quorate)
+"""
+
+EXAMPLES = r"""
+- name: See whether the archive could be restored here
+  quorate.swarm.swarm_restore:
+    archive: /var/backups/quorate-swarm/swarm_2jt0p6gmnx0cgpq3gm1vl9vvt_x1n8lbvdvhs6zbzmrs7sbk1gh_20260131T020304Z.tar.gz
+    unlock_key: "{{ vault_swarm_unlock_key }}"
+  check_mode: true
+
+- name: Restore an autolocked swarm on a fresh host with the address of the archived manager
+  quorate.swarm.swarm_restore:
+    archive: /root/swarm_2jt0p6gmnx0cgpq3gm1vl9vvt_x1n8lbvdvhs6zbzmrs7sbk1gh_20260131T020304Z.tar.gz
+    unlock_key: "{{ vault_swarm_unlock_key }}"
+  register: restored
+
+- name: Restore a tar file of /var/lib/docker/swarm that somebody made by hand, over the state that is there
+  quorate.swarm.swarm_restore:
+    archive: /root/swarm-backup.tar.gz
+    allow_missing_manifest: true
+    replace_state: true
+"""
+
+RETURN = r"""
+cluster_id:
+  description: Cluster ID of the restored swarm.
+  returned: success
+  type: str
+node_id:
+  description: Node ID of the restored manager.
+  returned: success
+  type: str
+address:
+  description: Address by which the swarm knows the restored manager.
+  returned: success
+  type: str
+autolock:
+  description: Whether the swarm is autolocked, as it was when the archive was made.
+  returned: success
+  type: bool
+inventory:
+  description: What came back, by kind (nodes, services, networks, secrets, configs), as names and IDs.
+  returned: success, outside check mode
+  type: dict
+difference:
+  description:
+    - Where the inventory differs from the manifest, by kind, as lists C(missing) and C(added). Empty when it does not.
+    - Something missing makes the restore fail. Something added was created while the backup was made.
+  returned: success, outside check mode
+  type: dict
+quarantine:
+  description: Where the old state directory is kept, or null when there was no state.
+  returned: success, outside check mode
+  type: str
+peers:
+  description: What answered at the addresses of the other archived managers.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address and port.
+      type: str
+    state:
+      description: V(closed), V(silent), V(alive), V(other) or V(unclear).
+      type: str
+    detail:
+      description: The cause in words.
+      type: str
+manifest:
+  description: The manifest of the archive without its list of files; empty when it has none.
+  returned: success
+  type: dict
+steps:
+  description: The steps that were taken, with their seconds.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    step:
+      description: Name of the step.
+      type: str
+    seconds:
+      description: How long it took.
+      type: float
+error:
+  description: Kind of the error, such as V(bad_archive), V(wrong_key), V(refused), V(engine_error) or V(daemon_failed).
+  returned: failure
+  type: str
+error_details:
+  description: Facts about the error. C(rolled_back) is V(true) when the old state was put back.
+  returned: failure
+  type: dict
+"""
+
+import dataclasses
+import os
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
+    DAEMON_ARGUMENTS,
+    DOCKER_ARGUMENTS,
+    DOCKER_REQUIRED_TOGETHER,
+    STATE_DIRECTORY_ARGUMENTS,
+    docker_arguments_with_cert_path,
+)
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
+from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
+from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
+from ansible_collections.quorate.swarm.plugins.module_utils._host import addresses
+from ansible_collections.quorate.swarm.plugins.module_utils._restore import Restore, RestoreOptions
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
+
+ARGUMENTS: dict[str, t.Any] = {
+    "archive": {"type": "path", "required": True},
+    "unlock_key": {"type": "str", "no_log": True},
+    "replace_state": {"type": "bool", "default": False},
+    "allow_missing_manifest": {"type": "bool", "default": False},
+    "allow_engine_downgrade": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "int", "default": 120},
+    "dead_man_timeout": {"type": "int", "default": 600},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={**DOCKER_ARGUMENTS, **STATE_DIRECTORY_ARGUMENTS, **DAEMON_ARGUMENTS, **ARGUMENTS},
+        required_together=DOCKER_REQUIRED_TOGETHER,
+        supports_check_mode=True,
+    )
+    params = docker_arguments_with_cert_path(module.params, os.environ)
+    restore: Restore | None = None
+    try:
+        engine = Engine.from_params(params)
+        daemon = Daemon(module.run_command, service=params["service_name"])
+        restore = Restore(
+            engine=engine,
+            daemon=daemon,
+            state=StateDir(state_directory(params, engine.root_dir())),
+            options=RestoreOptions(
+                archive=Path(params["archive"]),
+                unlock_key=params["unlock_key"] or "",
+                **{
+                    name: params[name]
+                    for name in RestoreOptions.__dataclass_fields__
+                    if name not in ("archive", "unlock_key")
+                },
+            ),
+            host_addresses=frozenset(addresses(module.run_command)),
+            engine_version=daemon.engine_version,
+            hide=module.no_log_values.add,
+        )
+        try:
+            facts = restore.prepare()
+            known = {
+                "cluster_id": facts.cluster_id,
+                "node_id": facts.node_id,
+                "address": facts.address,
+                "autolock": restore.autolock,
+                "peers": [dataclasses.asdict(peer) for peer in restore.peers],
+                "manifest": {name: value for name, value in restore.manifest.items() if name != "files"},
+            }
+            if not module.check_mode:
+                known.update(restore.run(facts))
+        finally:
+            restore.cleanup()
+    except SwarmError as error:
+        fail(module, error, steps=restore.steps.taken if restore else [])
+    module.exit_json(changed=True, steps=restore.steps.taken, **{k: v for k, v in known.items() if k != "steps"})
+
+
+if __name__ == "__main__":
+    main()

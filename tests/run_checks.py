@@ -263,6 +263,8 @@ def scenarios(arguments: list[str]) -> Outcome:
     command += arguments or ["tests/lab", "tests/scenarios"]
     environment = {**tool_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
     if os.geteuid() != 0:
+        if not shutil.which("sudo"):
+            raise StepFailed("The tests on real hosts need root, and sudo is not installed. Run them as root.\n")
         settings = [f"{name}={environment[name]}" for name in ("PATH", "LC_ALL", "ANSIBLE_COLLECTIONS_PATH")]
         command = ["sudo", "env", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1", *settings, *command]
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

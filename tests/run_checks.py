@@ -42,6 +42,13 @@ RUNTIME_DIRECTORIES = ("meta", "playbooks", "plugins", "roles")
 DEVELOPMENT_DIRECTORIES = ("tests/demo", "tests/faults", "tests/lab", "tests/scenarios", "benchmarks")
 
 
+#: What pip and ansible-test say while they install the tools of a test; it would bury the findings.
+INSTALLATION = re.compile(
+    r"( |Collecting |Processing |Installing |Successfully |Looking in |Using cached |Requirement already |Running sanity "
+    r"|WARNING: (Skipping sanity|Location|Reviewing|Using locale))"
+)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a step did: numbers of checks or test cases, and the output to show when one failed."""
@@ -201,7 +208,11 @@ def sanity() -> Outcome:
     """ansible-test sanity: the rules for collections, on every supported Python that is installed."""
     provide_pip_bootstrap()
     exclude = [word for name in DEVELOPMENT_DIRECTORIES if (COPY / name).is_dir() for word in ("--exclude", f"{name}/")]
-    run("ansible-test", "sanity", "--color", "no", *exclude, cwd=COPY)
+    try:
+        run("ansible-test", "sanity", "--color", "no", *exclude, cwd=COPY)
+    except StepFailed as failed:
+        lines = str(failed).splitlines(keepends=True)
+        raise StepFailed("".join(line for line in lines if not INSTALLATION.match(line))) from failed
     return Outcome()
 
 
@@ -214,7 +225,8 @@ def units() -> Outcome:
     try:
         run("ansible-test", "units", "--venv", "--color", "no", cwd=COPY)
     except StepFailed as failed:
-        status, output = 1, str(failed)
+        before_tests, header, tests = str(failed).partition("Unit test ")
+        status, output = 1, header + tests or before_tests
     return checked(count_cases(reports.glob("*.xml")), status=status, output=output)
 
 

@@ -42,7 +42,11 @@ def create(name: str) -> None:
             _enable_controllers(group.parent)
             group.mkdir(exist_ok=True)
             for setting in ("cpuset.cpus", "cpuset.mems"):  # a v1 cpuset starts out empty and takes no process then
-                if (hierarchy / "tasks").exists() and (group / setting).exists() and not (group / setting).read_text().strip():
+                if (
+                    (hierarchy / "tasks").exists()
+                    and (group / setting).exists()
+                    and not (group / setting).read_text().strip()
+                ):
                     (group / setting).write_text((group.parent / setting).read_text())
 
 
@@ -91,7 +95,9 @@ def set_frozen(name: str, frozen: bool) -> None:
     if unified:
         (group / "cgroup.freeze").write_text(str(int(frozen)))
         wait_until(
-            lambda: f"frozen {int(frozen)}" in (group / "cgroup.events").read_text(), timeout=10, what=f"the freezer of {name}"
+            lambda: f"frozen {int(frozen)}" in (group / "cgroup.events").read_text(),
+            timeout=10,
+            what=f"the freezer of {name}",
         )
         return
     state = "FROZEN" if frozen else "THAWED"

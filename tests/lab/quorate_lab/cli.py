@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from . import image, state
 from .errors import LabError
 from .lab import Host, Lab
+from .process import in_parallel
 
 HOST_ACTIONS = {
     "stop": (Host.stop, "shut hosts down in order"),
@@ -25,6 +26,9 @@ HOST_ACTIONS = {
     "resume": (Host.resume, "let paused hosts go on"),
     "cut": (Host.cut, "pull the network cables of hosts"),
 }
+
+# what `lab status` shows of a host, and how wide
+COLUMNS = {"name": 8, "address": 15, "engine": 6, "power": 7, "cable": 5, "swarm": 9}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,9 +132,8 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _print_status(lab: Lab) -> None:
-    columns = ("name", "address", "engine", "power", "cable", "swarm")
-    for row in [{column: column.upper() for column in columns}, *lab.status()]:
-        print("  ".join(f"{row[column]:<{width}}" for column, width in zip(columns, (8, 15, 6, 7, 5, 9))).rstrip())
+    for row in [{column: column.upper() for column in COLUMNS}, *lab.status()]:
+        print("  ".join(f"{row[column]:<{width}}" for column, width in COLUMNS.items()).rstrip())
 
 
 def _image(options: argparse.Namespace) -> None:
@@ -145,8 +148,7 @@ def _ssh(options: argparse.Namespace) -> None:
 
 def _host_action(options: argparse.Namespace) -> None:
     lab = _lab(options)
-    for host in [lab.host(name) for name in options.hosts]:
-        options.action(host)
+    in_parallel(options.action, [lab.host(name) for name in options.hosts])
 
 
 def _heal(options: argparse.Namespace) -> None:

@@ -103,6 +103,17 @@ def build(home: Path, engine: str) -> Path:
     return tree
 
 
+def remove_unfinished(home: Path) -> None:
+    """Remove what interrupted builds left below *home*; builds that are going on are not touched."""
+    for unfinished in (home / "images").glob("*.unfinished"):
+        with (home / "images" / f"{unfinished.name.split('-')[0]}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def busybox_layer(tree: Path) -> bytes:
     """Return a tar archive of a static busybox with all its applets, to be imported as the image busybox:latest."""
     program = tree / "usr/bin/busybox" if (tree / "usr/bin/busybox").exists() else tree / "bin/busybox"
@@ -147,7 +158,7 @@ def _remove_unused(images: Path, engine: str) -> None:
 
 def _build(recipe: Recipe, tree: Path) -> None:
     mirror = sources.debian_mirror()
-    with tempfile.TemporaryDirectory(prefix=f"{tree.name}.", dir=tree.parent, ignore_cleanup_errors=True) as work:
+    with tempfile.TemporaryDirectory(prefix=f"{tree.name}.", suffix=".unfinished", dir=tree.parent) as work:
         root = Path(work, "root")
         (keyring := Path(work, "key.asc")).write_text(mirror.inline_key())
         suites = [recipe.suite, recipe.engine_suite] if recipe.engine_suite else [recipe.suite]

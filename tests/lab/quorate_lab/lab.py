@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shlex
 import shutil
@@ -16,8 +17,8 @@ from typing import Any
 
 from . import cgroup, engine, image, inventory, mounts, swarm
 from .errors import LabError
-from .machine import PROPAGATE, Machine
-from .network import Network
+from .machine import Machine, remove_traces, traces
+from .network import RESERVED_NAMES, Network
 from .process import execute, in_parallel, wait_until
 from .state import Files, HostState, LabState
 
@@ -93,10 +94,15 @@ class Host:
         socket = Path(f"/proc/{self._running_pid(f'{method} {path}')}/root/run/docker.sock")
         return engine.request(socket, method, path, body, timeout)
 
-    def start(self) -> None:
-        """Start the host; returns when it accepts ssh and its engine answers. Nothing happens when it runs."""
+    def start(self, wait: bool = True) -> None:
+        """Start the host; nothing happens when it runs.
+
+        Returns when it accepts ssh and its engine answers, or at once without *wait*. An engine answers late (20 s)
+        when it is in a swarm that it cannot reach.
+        """
         self.machine.boot()
-        self._wait()
+        if wait:
+            self._wait()
 
     def stop(self) -> None:
         """Shut the host down in order; returns when it is down."""
@@ -183,10 +189,7 @@ class Host:
 
     def _forget_connections(self) -> None:
         """End the shared ssh connection, so that the next command does not wait on one to a host that was."""
-        socket = self._lab.files.control_socket(self.name)
-        if socket.exists():
-            execute(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", self.name], check=False)
-            socket.unlink(missing_ok=True)
+        _end_connection(self._lab.files.control_socket(self.name))
 
 
 class Lab:
@@ -198,8 +201,15 @@ class Lab:
 
     def __init__(self, prefix: str, subnet: str = "10.78.0.0/24", engine: str = "20.10") -> None:
         self.files = Files(prefix)
-        self._state = self.files.load() or LabState(subnet=subnet, engine=engine)
+        self._wanted = LabState(subnet=subnet, engine=engine)
+        self._state = self.files.load() or self._wanted
         self._take_over()
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *dummy: object) -> None:
+        self.down()
 
     def _take_over(self) -> None:
         """Build the objects that follow from the state."""
@@ -236,26 +246,19 @@ class Lab:
     def up(self, managers: int = 3, workers: int = 1, autolock: bool = False, form_swarm: bool = True) -> None:
         """Boot the hosts m1 ... and w1 ... and form one swarm of them, unless *form_swarm* is false.
 
-        What an interrupted run of this lab left is removed first. A lab that is up already must have these hosts;
-        those that are down are started, and locked managers unlocked. Raises LabError.
+        What an interrupted run of this lab left is removed first. A lab that is up already must have these hosts,
+        this subnet and this engine; hosts that are down are started, and locked managers unlocked. Raises LabError.
         """
         names = [f"m{n + 1}" for n in range(managers)] + [f"w{n + 1}" for n in range(workers)]
         with self.files.lock():
-            self._state = self.files.load() or LabState(subnet=self.subnet, engine=self.engine)
-            self._take_over()
+            self._reload()
             if self._state.complete:
                 self._start_again(names)
                 return
-            base = image.build(self.files.home, self.engine)
-            self._sweep()
+            self._remove_all()
+            self._claim(names)
+            image.build(self.files.home, self.engine)
             raise_inotify_limit()
-            addresses = self.network.addresses()
-            if len(names) > len(addresses):
-                raise LabError(f"lab {self.prefix}: {len(names)} hosts do not fit into {self.subnet}")
-            self._state.hosts = {n: HostState(a, self.engine) for n, a in zip(names, addresses)}
-            self._state.complete = False
-            self.files.save(self._state)
-            self._take_over()
             self.files.public_key()
             self.network.create()
             in_parallel(self._boot_new, self.hosts.values())
@@ -267,9 +270,9 @@ class Lab:
 
     def down(self) -> None:
         """Take everything of this lab away, whatever state it is in; base images stay."""
-        with self.files.lock(remove=True):
-            self._sweep()
-            shutil.rmtree(self.files.directory, ignore_errors=True)
+        with self.files.lock():
+            self._remove_all()
+            image.remove_unfinished(self.files.home)
             self._state = LabState(subnet=self.subnet, engine=self.engine)
             self._take_over()
 
@@ -281,8 +284,11 @@ class Lab:
         *address* may be that of a removed host (default: the first free one), *engine* another version than the
         lab's. With *disk_from* it starts with a copy of the disk of that host, which must be down. Raises LabError.
         """
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,14}", name) or name in ("switch", "up"):
-            raise LabError(f"host name {name!r}: use at most 15 lower case letters, digits and hyphens, a letter first")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,14}", name) or name in RESERVED_NAMES:
+            raise LabError(
+                f"host name {name!r}: use at most 15 lower case letters, digits and hyphens, a letter first; "
+                f"{', '.join(RESERVED_NAMES)} are taken"
+            )
         engine = engine or (self.hosts[disk_from].engine if disk_from else self.engine)
         base = image.build(self.files.home, engine)
         with self.files.lock():
@@ -292,6 +298,8 @@ class Lab:
                 raise LabError(f"add {name}: lab {self.prefix} has a host of that name. Remove it first")
             if address in taken:
                 raise LabError(f"add {name}: another host has the address {address}. Remove that first")
+            if address and not self.network.can_have(address):
+                raise LabError(f"add {name}: {address} is not a host address of {self.subnet}")
             free = address or next((each for each in self.network.addresses() if each not in taken), None)
             if free is None:
                 raise LabError(f"add {name}: the subnet {self.subnet} is full")
@@ -352,13 +360,13 @@ class Lab:
         found += [f"process {pid}" for name in cgroup.groups(f"{self.prefix}-") for pid in cgroup.processes(name)]
         found += [f"mount {point}" for point in mounts.below(self.files.directory)]
         found += self.network.leftovers()
-        found += [f"directory {path}" for path in (self.files.directory, *PROPAGATE.glob(f"{self.prefix}-*")) if path.exists()]
+        found += [f"file {path}" for path in (self.files.directory, *traces(f"{self.prefix}-")) if path.exists()]
         return found
 
     def _reload(self) -> None:
         """Take over what other commands have changed in the meantime; hosts that are known keep their objects."""
         known = self.hosts
-        self._state = self.files.load() or self._state
+        self._state = self.files.load() or self._wanted
         self._take_over()
         for name, host in known.items():
             if name in self.hosts and self.hosts[name].address == host.address:
@@ -370,6 +378,10 @@ class Lab:
         host.load_busybox()
 
     def _start_again(self, names: Sequence[str]) -> None:
+        if (self.subnet, self.engine) != (self._wanted.subnet, self._wanted.engine):
+            raise LabError(
+                f"lab {self.prefix} is up with engine {self.engine} on {self.subnet}. Take it down first, or use another prefix"
+            )
         missing = [name for name in names if name not in self.hosts]
         if missing:
             raise LabError(
@@ -377,22 +389,61 @@ class Lab:
             )
         raise_inotify_limit()
         self.network.create()
-        in_parallel(self._boot_new, self.hosts.values())
-        if self.unlock_key:
-            for host in self.hosts.values():
+
+        def start(host: Host) -> None:
+            self._boot_new(host)
+            if self.unlock_key:
                 swarm.unlock(host, self.unlock_key)
 
+        # all at the same time: no manager gets ready without a majority, and no worker without managers
+        in_parallel(start, self.hosts.values())
+
+    def _claim(self, names: Sequence[str]) -> None:
+        """Begin a new state with these hosts. Raises LabError when another lab has the subnet."""
+        self._state = LabState(subnet=self._wanted.subnet, engine=self._wanted.engine)
+        addresses = iter(Network(self.prefix, self.subnet).addresses())
+        try:
+            self._state.hosts = {name: HostState(next(addresses), self.engine) for name in names}
+        except StopIteration:
+            raise LabError(f"lab {self.prefix}: {len(names)} hosts do not fit into {self.subnet}") from None
+        self._take_over()
+        # first claim, then look: of two that claim the same at the same time none gets it unseen
+        self.files.save(self._state)
+        for prefix, other in self.files.others().items():
+            if self.network.subnet.overlaps(ipaddress.IPv4Network(other.subnet)):
+                shutil.rmtree(self.files.directory)
+                raise LabError(f"lab {self.prefix}: lab {prefix} has the subnet {other.subnet}. Use another one")
+
+    def _remove_all(self) -> None:
+        """Remove all of this lab that is found on the machine, known to the state or not.
+
+        Raises LabError with what remains when something does.
+        """
+        for dummy in range(3):  # a command that was killed may leave a child that is just making something
+            self._sweep()
+            if not self.leftovers():
+                return
+        raise LabError(f"take lab {self.prefix} down: there remains: {', '.join(self.leftovers())}")
+
     def _sweep(self) -> None:
-        """Remove all of this lab that is found on the machine except its state and key, known to the state or not."""
         for socket in self.files.control_socket("").glob("*"):
-            execute(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "lab"], check=False)
-            socket.unlink(missing_ok=True)
-        in_parallel(cgroup.kill, cgroup.groups(f"{self.prefix}-"))
-        in_parallel(cgroup.remove, cgroup.groups(f"{self.prefix}-"))
+            _end_connection(socket)
+        groups = cgroup.groups(f"{self.prefix}-")
+        in_parallel(cgroup.kill, groups)
+        in_parallel(cgroup.remove, groups)
+        for root in self.files.hosts.glob("*/root"):
+            remove_traces(self.network.namespace(root.parent.name), root)
         mounts.unmount_below(self.files.directory)
         self.network.remove()
-        for path in (self.files.hosts, *PROPAGATE.glob(f"{self.prefix}-*")):
+        for path in (self.files.directory, *traces(f"{self.prefix}-")):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _end_connection(socket: Path) -> None:
+    """End the shared ssh connection behind the control *socket*, if there is one."""
+    if socket.exists():
+        execute(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "host"], check=False)
+        socket.unlink(missing_ok=True)
 
 
 def raise_inotify_limit(limit: int = 8192) -> None:

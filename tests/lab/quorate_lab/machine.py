@@ -38,7 +38,8 @@ while :; do
     [ $? -eq 133 ] || break
 done
 """
-PROPAGATE = Path("/run/systemd/nspawn/propagate")
+# What systemd-nspawn keeps outside the host and leaves there when it is killed.
+NSPAWN_RUNTIME = Path("/run/systemd/nspawn")
 
 
 class Machine:
@@ -128,7 +129,7 @@ class Machine:
     def kill(self) -> None:
         """Cut the power: all processes end at the same instant. What was written stays in the page cache."""
         cgroup.kill(self.name)
-        shutil.rmtree(PROPAGATE / self.name, ignore_errors=True)
+        remove_traces(self.name, self.root)
 
     def reboot(self, timeout: float = 100) -> None:
         """Reboot the host in order; returns when its new PID 1 is there. Raises LabError after *timeout* seconds."""
@@ -148,15 +149,18 @@ class Machine:
         self.kill()
         cgroup.remove(self.name)
         mounts.unmount_below(self.directory)
-        shutil.rmtree(self.directory, ignore_errors=False)
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
 
     def copy_disk_to(self, other: Machine) -> None:
         """Give *other*, which has no disk yet, a copy of this host's disk. Raises LabError while this one runs."""
         if self.is_running():
             raise LabError(f"copy the disk of {self.name}: it is running. Stop it first")
-        other.directory.mkdir(parents=True, exist_ok=True)
+        unfinished = other.directory.with_name(f"{other.directory.name}.copy")
+        unfinished.mkdir(parents=True)
         for part in ("upper", "docker", "containerd"):
-            execute(["cp", "--archive", "--reflink=auto", str(self.directory / part), str(other.directory)])
+            execute(["cp", "--archive", "--reflink=auto", str(self.directory / part), str(unfinished)])
+        unfinished.rename(other.directory)
 
     def wait_for_boot(self, timeout: float = 90) -> None:
         """Return when the host accepts ssh. Raises LabError with the end of its console after *timeout* seconds."""
@@ -171,3 +175,17 @@ class Machine:
                 cause = f"it is not up after {timeout:g} s" if running else "it went down again"
                 raise LabError(f"boot {self.name}: {cause}. The end of its console:\n{console}")
             time.sleep(0.03)
+
+
+def traces(prefix: str) -> list[Path]:
+    """Return what systemd-nspawn has left of killed machines whose names begin with *prefix*."""
+    return sorted((NSPAWN_RUNTIME / "propagate").glob(f"{prefix}*"))
+
+
+def remove_traces(name: str, root: Path) -> None:
+    """Remove what systemd-nspawn has left of the killed machine *name*, whose disk is mounted at *root*."""
+    shutil.rmtree(NSPAWN_RUNTIME / "propagate" / name, ignore_errors=True)
+    if root.exists():
+        status = root.stat()
+        (NSPAWN_RUNTIME / "locks" / f"inode-{status.st_dev}:{status.st_ino}").unlink(missing_ok=True)
+    root.with_name(f".#{root.name}.lck").unlink(missing_ok=True)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from .process import execute
 
+# Namespace and links of the switch; no host can be called so.
+RESERVED_NAMES = ("br0", "lo", "switch", "uplink")
 NAMESPACES = Path("/run/netns")
 # Belongs to no host: what is sent there is lost without a word, as on a broken line.
 NOWHERE = "02:00:00:00:00:00"
@@ -37,16 +39,23 @@ class Network:
         """Return the name of the network namespace of *host*."""
         return f"{self.prefix}-{host}"
 
-    def addresses(self) -> Iterable[str]:
+    def addresses(self) -> list[str]:
         """Return the addresses that hosts may have, in order, beginning at the eleventh."""
         return [str(address) for address in self.subnet.hosts()][10:]
+
+    def can_have(self, address: str) -> bool:
+        """Tell whether a host may have *address*: in the subnet, and neither its ends nor the lab machine's."""
+        reserved = (self.gateway, str(self.subnet.network_address), str(self.subnet.broadcast_address))
+        return ipaddress.IPv4Address(address) in self.subnet and address not in reserved
 
     def create(self) -> None:
         """Make the switch and its uplink; does nothing when they are there."""
         if not (NAMESPACES / self.switch).exists():
             _batch(f"netns add {self.switch}")
         if not _link_exists("br0", self.switch):
-            _batch("link add br0 type bridge mcast_snooping 0", "link set br0 up", "link set lo up", namespace=self.switch)
+            _batch(
+                "link add br0 type bridge mcast_snooping 0", "link set br0 up", "link set lo up", namespace=self.switch
+            )
         if not _link_exists(self.uplink):
             _batch(
                 f"link add {self.uplink} type veth peer name uplink netns {self.switch}",
@@ -104,7 +113,8 @@ class Network:
         shown = execute(["ip", "-n", namespace, "neighbour", "show", "dev", "eth0", "nud", "permanent"]).stdout
         lost = [line.split()[0] for line in shown.splitlines() if NOWHERE in line]
         _batch(
-            *(f"neighbour delete {peer} dev eth0" for peer in lost if peers is None or peer in peers), namespace=namespace
+            *(f"neighbour delete {peer} dev eth0" for peer in lost if peers is None or peer in peers),
+            namespace=namespace,
         )
 
     def remove(self) -> None:

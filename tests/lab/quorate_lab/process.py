@@ -35,20 +35,24 @@ def execute(
         result = subprocess.run(
             list(argv),
             check=False,
+            # without input the command must not read the terminal of the caller
+            input="" if input is None else input,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=timeout,
             env=env,
-            # without input the command must not read the terminal of the caller
-            **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),  # type: ignore[call-overload]
         )
     except FileNotFoundError as error:
-        raise LabError(f"cannot run {argv[0]}: {error}. Install the packages listed in tests/lab/packages.txt") from error
+        raise LabError(
+            f"cannot run {argv[0]}: {error}. Install the packages listed in tests/lab/packages.txt"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{' '.join(argv)}: still running after {timeout} s") from error
     if check and result.returncode != 0:
-        raise LabError(f"{' '.join(argv)}: exit status {result.returncode}: {(result.stderr or result.stdout).strip()[-2000:]}")
+        raise LabError(
+            f"{' '.join(argv)}: exit status {result.returncode}: {(result.stderr or result.stdout).strip()[-2000:]}"
+        )
     return result
 
 

@@ -44,7 +44,9 @@ class Source:
 def parse_list(text: str) -> Iterator[Source]:
     """Yield the binary package sources of a one-line style file (sources.list(5))."""
     for line in text.splitlines():
-        match = re.match(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<rest>[^#]*)", line.strip())
+        match = re.match(
+            r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<rest>[^#]*)", line.strip()
+        )
         if match:
             signed = re.search(r"signed-by=(\S+)", match["options"] or "")
             yield Source(

@@ -87,6 +87,14 @@ class Files:
             json.dump(dataclasses.asdict(state), file, indent=1)
         new.rename(self._state)
 
+    def others(self) -> dict[str, LabState]:
+        """Return what is remembered of all other labs, by prefix."""
+        found = {}
+        for path in (self.home / "labs").glob("*/lab.json"):
+            if path.parent != self.directory and (state := Files(path.parent.name).load()):
+                found[path.parent.name] = state
+        return found
+
     def public_key(self) -> str:
         """Return the public half of the lab's ssh key, made when there is none."""
         if not self.key.with_suffix(".pub").exists():
@@ -96,10 +104,10 @@ class Files:
         return self.key.with_suffix(".pub").read_text()
 
     @contextmanager
-    def lock(self, *, remove: bool = False) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Hold the lock of the lab; commands that change which hosts there are wait for each other.
 
-        With *remove* the lock file is gone afterwards.
+        The lock file goes when there is no lab afterwards.
         """
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -110,7 +118,9 @@ class Files:
                         continue  # removed by the one who had it before
                 except FileNotFoundError:
                     continue
-                yield
-                if remove:
-                    self._lock.unlink(missing_ok=True)
+                try:
+                    yield
+                finally:
+                    if not self.directory.exists():
+                        self._lock.unlink(missing_ok=True)
                 return

@@ -32,7 +32,10 @@ class EngineHost(Protocol):
 
 def _ask(host: EngineHost, method: str, path: str, body: object = None, timeout: float = 60) -> Any:
     """Send a request that must succeed and return its answer. Raises LabError with the engine's words."""
-    status, answer = host.api(method, path, body, timeout)
+    try:
+        status, answer = host.api(method, path, body, timeout)
+    except OSError as error:
+        raise LabError(f"{method} {path} on {host.name}: {error}") from error
     if status >= 300:
         message = answer.get("message") if isinstance(answer, dict) else answer
         raise LabError(f"{method} {path} on {host.name}: {status} {message}")
@@ -71,7 +74,7 @@ def form(managers: Sequence[EngineHost], workers: Sequence[EngineHost], *, autol
 
 
 def unlock(host: EngineHost, key: str) -> None:
-    """Unlock the manager *host* with *key* if it is locked."""
+    """Unlock *host* with *key* if it is locked; returns when it is ready, for which a majority must be up."""
     if _ask(host, "GET", "/info")["Swarm"]["LocalNodeState"] == "locked":
         _ask(host, "POST", "/swarm/unlock", {"UnlockKey": key})
 

@@ -18,23 +18,23 @@ help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 demo: lab-ready ## back up a swarm of three managers, lose all three, bring it back
-	$(ROOT) tests/demo/demo $(ARGS)
+	@$(ROOT) tests/demo/demo $(ARGS)
 
 test: lab-ready ## run all checks and all tests
-	$(CHECKS)
+	@$(CHECKS)
 
 lint: checks-ready ## run the checks that only read the files
-	$(CHECKS) lint
+	@$(CHECKS) lint
 
 unit: checks-ready ## run the unit tests on every supported Python there is
-	$(CHECKS) units
+	@$(CHECKS) units
 
 integration: lab-ready ## run the tests on real hosts; ARGS="tests/scenarios -k backup" runs some of them
-	$(CHECKS) scenarios -- $(ARGS)
+	@$(CHECKS) scenarios -- $(ARGS)
 
 lab: lab-ready ## bring up three managers and a worker to play with
-	$(ROOT) tests/lab/lab up --managers 3 --workers 1
-	$(ROOT) tests/lab/lab inventory > build/inventory
+	@$(ROOT) tests/lab/lab up --managers 3 --workers 1
+	@$(ROOT) tests/lab/lab inventory > build/inventory
 	@echo
 	@echo 'The inventory of the lab is $(CURDIR)/build/inventory. Next, as root:'
 	@echo '  tests/lab/lab status'
@@ -43,11 +43,11 @@ lab: lab-ready ## bring up three managers and a worker to play with
 	@echo '  make lab-down'
 
 lab-down: ## take the hosts of "make lab" down, leaving nothing behind
-	$(ROOT) tests/lab/lab down
-	rm -f build/inventory
+	@$(ROOT) tests/lab/lab down
+	@rm -f build/inventory
 
 build: checks-ready ## build the tarball of the collection
-	$(CHECKS) build
+	@$(CHECKS) build
 
 clean: ## remove everything that the other targets made in this directory
 	rm -rf .venv build .ansible .mypy_cache .pytest_cache .ruff_cache

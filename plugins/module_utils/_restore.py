@@ -268,6 +268,14 @@ class Restore:
         """Raft addresses of the managers that the archive knows, but for this one."""
         return [address for node_id, address in facts.known_managers if node_id != facts.node_id]
 
+    def managers(self, facts: _state_facts.StateFacts) -> list[dict[str, str]]:
+        """The managers that the archive knows: C(id), C(hostname) and C(address)."""
+        names = {node["id"]: node["hostname"] for node in self.manifest.get("inventory", {}).get("nodes", ())}
+        return [
+            {"id": node_id, "hostname": names.get(node_id, ""), "address": host_of(address)}
+            for node_id, address in facts.known_managers
+        ]
+
     def cleanup(self) -> None:
         """Remove the copy, if it was not swapped in. It may hold an opened key."""
         if self._work is not None:

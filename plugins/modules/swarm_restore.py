@@ -160,6 +160,21 @@ peers:
     detail:
       description: The cause in words.
       type: str
+managers:
+  description: The managers that the archive knows, this one included.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Node ID.
+      type: str
+    hostname:
+      description: Host name, or an empty text when the archive has no manifest.
+      type: str
+    address:
+      description: IP address in the raft store.
+      type: str
 manifest:
   description: The manifest of the archive without its list of files; empty when it has none.
   returned: success
@@ -255,6 +270,7 @@ def main() -> None:
                 "address": facts.address,
                 "autolock": restore.autolock,
                 "peers": [dataclasses.asdict(peer) for peer in restore.peers],
+                "managers": restore.managers(facts),
                 "manifest": {name: value for name, value in restore.manifest.items() if name != "files"},
             }
             if not module.check_mode:

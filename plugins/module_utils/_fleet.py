@@ -1,0 +1,329 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knows which hosts of an inventory form which swarm, and decides which of them an operation takes. Pure; no I/O.
+
+Hosts are matched to nodes by node ID, and to swarms by cluster ID, never by host name.
+
+This file is private to the quorate.swarm collection; do not use it from elsewhere.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+Info = t.Mapping[str, t.Any]
+
+
+def cluster_of(info: Info) -> str:
+    """Cluster ID of a host: from its engine, else from the certificate on its disk; empty when it has neither."""
+    return (info.get("cluster") or {}).get("id") or (info.get("state_directory") or {}).get("cluster_id") or ""
+
+
+def node_of(info: Info) -> str:
+    """Node ID of a host, likewise."""
+    return (info.get("node") or {}).get("id") or (info.get("state_directory") or {}).get("node_id") or ""
+
+
+def state_of(info: Info) -> str:
+    """State of a host: a state of swarm_info, or C(unreachable)."""
+    if info.get("unreachable"):
+        return "unreachable"
+    return info.get("state") or "failed"
+
+
+def _why(info: Info) -> str:
+    return {
+        "unreachable": "the host cannot be reached",
+        "daemon_down": "its engine is down",
+        "locked": "it is locked (autolock)",
+        "quorum_lost": "the quorum is lost",
+        "unsettled": "its swarm gave no decisive answer",
+        "pending": "it is still joining",
+        "error": "its swarm is in state error",
+        "worker": "it is a worker",
+        "inactive": "it is in no swarm",
+        "failed": f"its state could not be read ({info.get('msg') or 'no answer'})",
+    }.get(state_of(info), state_of(info))
+
+
+def backup_plan(
+    infos: t.Mapping[str, Info],
+    *,
+    named: t.Sequence[str] = (),
+    leader: str = "refuse",
+    addresses: t.Mapping[str, t.Sequence[str]] | None = None,
+) -> dict[str, t.Any]:
+    """Choose one manager of each swarm for a backup.
+
+    A follower is taken before the leader, a drained one before one with tasks, and then the first by name.
+
+    Args:
+        infos: For each inventory host, what swarm_info returned there, or C({"unreachable": True}).
+        named: Inventory hosts that the operator chose; they are taken in their swarms.
+        leader: What may be done to a leader where there is no follower to take: C(refuse), C(step_down) or C(stop).
+        addresses: For each inventory host, the names and addresses by which a swarm may know it. An unreachable host
+            that a swarm knows as one of its nodes belongs to that swarm.
+
+    Returns:
+        C(swarms), each with C(cluster_id), C(host) (None when no host can be taken), C(node_id), C(is_leader),
+        C(peer) (another manager, to hand the leadership over), C(hosts) and C(problem); and C(others), hosts that are
+        in no swarm that was found, each with C(host), C(state) and C(problem) (None where nothing is missed).
+    """
+    members: dict[str, list[str]] = {}
+    for host in sorted(infos):
+        cluster = cluster_of(infos[host])
+        if cluster and state_of(infos[host]) not in ("worker", "inactive"):
+            members.setdefault(cluster, []).append(host)
+    swarms = [_choose(cluster, hosts, infos, named, leader) for cluster, hosts in sorted(members.items())]
+    known = {
+        word
+        for info in infos.values()
+        for node in info.get("nodes") or ()
+        for word in (
+            node["hostname"],
+            node["address"],
+            (node.get("manager") or {}).get("address", "").rpartition(":")[0],
+        )
+    }
+    others = []
+    for host in sorted(infos):
+        if cluster_of(infos[host]) and state_of(infos[host]) not in ("worker", "inactive"):
+            continue
+        state = state_of(infos[host])
+        harmless = state in ("worker", "inactive") or not known.isdisjoint((addresses or {}).get(host, (host,)))
+        others.append({"host": host, "state": state, "problem": None if harmless else _why(infos[host])})
+    return {"swarms": swarms, "others": others}
+
+
+def _choose(
+    cluster: str, hosts: list[str], infos: t.Mapping[str, Info], named: t.Sequence[str], leader: str
+) -> dict[str, t.Any]:
+    able = [host for host in hosts if state_of(infos[host]) == "manager"]
+    result: dict[str, t.Any] = {
+        "cluster_id": cluster,
+        "host": None,
+        "node_id": None,
+        "is_leader": False,
+        "peer": None,
+        "hosts": hosts,
+        "problem": None,
+    }
+    twins = sorted(
+        {node_of(infos[host]) for host in able if [node_of(infos[h]) for h in able].count(node_of(infos[host])) > 1}
+    )
+    if twins:
+        result["problem"] = f"node ID {', '.join(twins)} is used by more than one host: a state directory was copied"
+        return result
+    wanted = [host for host in named if host in hosts]
+    pool = wanted or able
+    if not able or not set(pool) <= set(able):
+        bad = [host for host in (wanted or hosts) if host not in able]
+        result["problem"] = "; ".join(f"{host}: {_why(infos[host])}" for host in bad)
+        return result
+
+    def rank(host: str) -> tuple[bool, bool, str]:
+        info = infos[host]
+        me = next((node for node in info["nodes"] if node["id"] == node_of(info)), {})
+        return (bool(info["node"].get("is_leader")), me.get("availability") != "drain", host)
+
+    chosen = min(pool, key=rank)
+    is_leader = bool(infos[chosen]["node"].get("is_leader"))
+    managers = infos[chosen]["quorum"]["managers"]
+    result.update(host=chosen, node_id=node_of(infos[chosen]), is_leader=is_leader)
+    if is_leader and managers > 1 and leader != "stop":
+        result["peer"] = next((host for host in able if host != chosen), None)
+        if leader == "refuse":
+            result["problem"] = f"{chosen} is the leader and the only manager of its swarm that can be taken"
+        elif result["peer"] is None:
+            result["problem"] = (
+                f"{chosen} is the leader, and no other manager of its swarm is there to promote it again"
+            )
+    return result
+
+
+def fence_plan(
+    infos: t.Mapping[str, Info],
+    *,
+    target: str,
+    cluster_id: str,
+    target_node_id: str,
+    archived_managers: t.Sequence[t.Mapping[str, str]],
+    peers: t.Sequence[t.Mapping[str, str]],
+    lost: t.Sequence[str],
+    addresses: t.Mapping[str, t.Sequence[str]],
+) -> dict[str, t.Any]:
+    """Decide whether every other manager of the archived swarm is proven stopped, so that a restore may begin.
+
+    Two old managers that live on beside the restored one are a second swarm with the same cluster ID.
+
+    Args:
+        infos: For each inventory host that is, was or shall be a manager, what swarm_info returned there, or
+            C({"unreachable": True}).
+        target: The inventory host of the restore.
+        cluster_id: Cluster ID of the archive.
+        target_node_id: Node ID of the archived manager.
+        archived_managers: Managers of the archive's inventory: C(id), C(hostname), C(address).
+        peers: What swarm_restore found at their addresses: C(address), C(state).
+        lost: What the operator says is lost for good: inventory hosts, host names, addresses or node IDs.
+        addresses: For each inventory host, the names and addresses by which a swarm may know it.
+
+    Returns:
+        C(reasons) (empty when the restore may begin), C(stopped) (hosts proven stopped or elsewhere), C(stale) (those of
+        them that still have this swarm's state on disk), C(lost) (what was accepted as lost).
+    """
+    reasons: list[str] = []
+    stopped: list[str] = []
+    stale: list[str] = []
+    accepted: set[str] = set()
+    named = set(lost)
+
+    def is_named(words: t.Iterable[str]) -> bool:
+        hit = named.intersection(words)
+        accepted.update(hit)
+        return bool(hit)
+
+    seen: set[str] = set()
+    for host in sorted(infos):
+        if host == target:
+            continue
+        info, state = infos[host], state_of(infos[host])
+        words = {host, *addresses.get(host, ())}
+        cluster = cluster_of(info)
+        if state in ("unreachable", "failed", "unsettled") and not is_named(words):
+            reasons.append(f"{host}: {_why(info)}; if it is lost for good, name it in restore_lost_managers")
+        elif state in ("unreachable", "failed", "unsettled"):
+            continue
+        elif state == "daemon_down":
+            stopped.append(host)
+            if cluster == cluster_id:
+                stale.append(host)
+        elif state == "inactive" or (cluster and cluster != cluster_id) or state == "worker":
+            stopped.append(host)
+        else:
+            reasons.append(
+                f"{host}: its engine runs as a member of swarm {cluster or 'unknown'} (state {state}); "
+                "stop docker.socket and docker.service there"
+            )
+        seen.update(words)
+    silent = {peer["address"].rpartition(":")[0].strip("[]") for peer in peers if peer["state"] == "silent"}
+    for manager in archived_managers:
+        words = {manager["id"], manager["hostname"], manager["address"]}
+        if manager["id"] == target_node_id or seen.intersection((manager["hostname"], manager["address"])):
+            continue
+        if manager["address"] in silent and not is_named(words):
+            reasons.append(
+                f"manager {manager['hostname']} ({manager['address']}) of the archive does not answer and is no host of "
+                "this inventory; if it is lost for good, name it in restore_lost_managers"
+            )
+    return {"reasons": reasons, "stopped": stopped, "stale": stale, "lost": sorted(accepted)}
+
+
+def superseded_archives(archives: t.Sequence[Info], *, cluster_id: str, keep: int) -> list[str]:
+    """Paths of the good archives of a swarm beyond the newest C(keep), newest first.
+
+    Args:
+        archives: What swarm_backup_info returned as C(archives).
+        cluster_id: The swarm; archives of other swarms are never in the answer.
+        keep: How many to keep; less than 1 keeps 1.
+    """
+    good = [entry for entry in archives if entry["good"] and entry["manifest"]["cluster"]["id"] == cluster_id]
+    good.sort(key=lambda entry: (entry["manifest"]["created"], entry["path"]), reverse=True)
+    return [entry["path"] for entry in good[max(1, keep) :]]
+
+
+def host_addresses(variables: t.Mapping[str, t.Any]) -> list[str]:
+    """Names and addresses by which a swarm may know an inventory host.
+
+    Args:
+        variables: The variables of the host: C(inventory_hostname), C(ansible_host), C(swarm_advertise_address).
+    """
+    words = (variables.get(name) for name in ("inventory_hostname", "ansible_host", "swarm_advertise_address"))
+    return list(dict.fromkeys(str(word) for word in words if word))
+
+
+def backup_report(plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, list[str]]:
+    """Say what became of each swarm, a line a swarm.
+
+    Args:
+        plan: What backup_plan returned.
+        outcomes: For each inventory host that was taken, C(result) (of swarm_backup) or C(problem), and C(collected).
+
+    Returns: C(lines) for people, and C(failures), those of them that make the run fail.
+    """
+    lines: list[str] = []
+    failures: list[str] = []
+    for swarm in plan["swarms"]:
+        outcome = outcomes.get(swarm["host"]) or {}
+        problem = (
+            swarm["problem"] or outcome.get("problem") or ("" if outcome.get("result") else "it was not backed up")
+        )
+        if problem:
+            where = f" on {swarm['host']}" if swarm["host"] else f" ({', '.join(swarm['hosts'])})"
+            failures.append(f"swarm {swarm['cluster_id']}{where}: FAILED: {problem}")
+            lines.append(failures[-1])
+            continue
+        lines.append(f"swarm {swarm['cluster_id']} on {swarm['host']}: {_success(outcome)}")
+    for other in plan["others"]:
+        if other["problem"]:
+            failures.append(f"host {other['host']}: FAILED: {other['problem']}, and no swarm that was found knows it")
+            lines.append(failures[-1])
+        elif other["state"] in ("worker", "inactive"):
+            lines.append(f"host {other['host']}: nothing to back up, {_why(other)}")
+    if not plan["swarms"] and not failures:
+        failures.append("no swarm was found: no host of this play is a manager")
+        lines.append(failures[-1])
+    return {"lines": lines, "failures": failures}
+
+
+def _success(outcome: t.Mapping[str, t.Any]) -> str:
+    result = outcome["result"]
+    if "checksum" not in result:
+        return f"would be written to {result['archive']}"
+    parts = [
+        f"{result['archive']} ({result['size'] / 1e6:.2f} MB, sha256 {result['checksum'][:16]}…)",
+        f"engine down for {result['downtime']:.1f} s" if result["downtime"] else "engine not stopped",
+    ]
+    if outcome.get("collected"):
+        parts.append(f"collected to {outcome['collected']}")
+    if result["removed"]:
+        parts.append(f"{len(result['removed'])} older removed")
+    return ", ".join(parts)
+
+
+def restore_report(
+    swarm: Info, *, manifest: t.Mapping[str, t.Any] | None, quorum: t.Mapping[str, t.Any] | None = None
+) -> list[str]:
+    """Say how a swarm stands after its restore, what was archived beside what is there.
+
+    Args:
+        swarm: What swarm_info returns on the restored manager.
+        manifest: The manifest of the archive, or None for an archive without one.
+        quorum: What swarm_quorum returned with C(report_only).
+    """
+    lines = [f"swarm {swarm['cluster']['id']}, autolock {'on' if swarm['cluster']['autolock'] else 'off'}"]
+    for kind in ("services", "networks", "secrets", "configs"):
+        now = {entry["id"]: entry["name"] for entry in swarm[kind]}
+        if manifest is None:
+            lines.append(f"{kind}: {len(now)} ({', '.join(sorted(now.values())) or 'none'})")
+            continue
+        then = {entry["id"]: entry["name"] for entry in manifest["inventory"][kind]}
+        missing = sorted(then[key] for key in then.keys() - now.keys())
+        added = sorted(now[key] for key in now.keys() - then.keys())
+        verdict = "IDs equal" if not missing and not added else ""
+        verdict += f" missing: {', '.join(missing)}" if missing else ""
+        verdict += f" added since: {', '.join(added)}" if added else ""
+        lines.append(f"{kind}: archived {len(then)}, now {len(now)}: {verdict.strip()}")
+    for node in sorted(swarm["nodes"], key=lambda node: (node["role"], node["hostname"])):
+        manager = node["manager"]
+        part = (
+            f", {'leader' if manager['leader'] else manager['reachability']} at {manager['address']}" if manager else ""
+        )
+        lines.append(f"{node['role']} {node['hostname']} ({node['id']}): {node['state']}, {node['availability']}{part}")
+    health = swarm["quorum"]
+    lines.append(
+        f"quorum: {health['reachable']} of {health['managers']} managers reachable, majority {health['majority']}, "
+        f"{health['can_lose']} may fail"
+    )
+    lines.extend(f"{reason['message']}: {reason['remedy']}" for reason in (quorum or {}).get("reasons") or ())
+    return lines

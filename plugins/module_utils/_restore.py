@@ -22,6 +22,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._critical import Ste
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
+    BadArchive,
     DaemonFailed,
     EngineError,
     Locked,
@@ -52,6 +53,7 @@ class RestoreOptions:
     allow_missing_manifest: bool
     allow_engine_downgrade: bool
     replace_state: bool
+    allow_other_cluster: bool
     wait_timeout: float
     dead_man_timeout: int
 
@@ -65,24 +67,36 @@ class Host:
         engine_version: Version of the engine that will start the restored state.
         addresses: Addresses of its interfaces.
         has_state: Whether its state directory holds swarm state.
+        cluster_id: The swarm of that state, by the node certificate on disk; None when it has none that can be read.
     """
 
     found: Survey
     engine_version: str
     addresses: frozenset[str]
     has_state: bool
+    cluster_id: str | None
 
 
 # -- decisions -------------------------------------------------------------------------------------------------------
 
 
-def host_decision(host: Host, *, archived_address: str, archived_engine: str, options: RestoreOptions) -> None:
+def host_decision(
+    host: Host, *, archived_cluster: str, archived_address: str, archived_engine: str, options: RestoreOptions
+) -> None:
     """Decide whether this host may become the restored manager.
 
     Raises:
         Refused: With the reason, and the option that allows it where there is one.
     """
     attempted = "restore on this host"
+    if host.cluster_id and host.cluster_id != archived_cluster and not options.allow_other_cluster:
+        raise Refused(
+            attempted,
+            f"the archive is of swarm {archived_cluster}, and this host has the state of another one, {host.cluster_id}",
+            "Take an archive of that swarm, or set allow_other_cluster (and replace_state) to change the swarm of this host",
+            cluster_id=host.cluster_id,
+            archived_cluster_id=archived_cluster,
+        )
     if archived_address not in host.addresses:
         raise Refused(
             attempted,
@@ -226,6 +240,7 @@ class Restore:
             self._work = self.state.new_work_folder("restore")
             _archive.extract(archive, self._staged)
             facts = _state_facts.check_state(self._staged, unlock_key=key)
+        self._require_own_state(facts)
         self._require_key(facts)
         with self.steps.step("check this host"):
             found = survey(self.engine)
@@ -235,7 +250,9 @@ class Restore:
                     engine_version=found.local.engine_version if found.local else self.engine_version(),
                     addresses=self.host_addresses,
                     has_state=self.state.exists,
+                    cluster_id=_state_facts.read_cluster_id(self.state.path),
                 ),
+                archived_cluster=facts.cluster_id or "",
                 archived_address=host_of(facts.address or ""),
                 archived_engine=self.manifest.get("engine", {}).get("version", ""),
                 options=options,
@@ -252,6 +269,24 @@ class Restore:
 
     def _key_bytes(self) -> bytes | None:
         return _node_key.parse_unlock_key(self.options.unlock_key) if self.options.unlock_key else None
+
+    def _require_own_state(self, facts: _state_facts.StateFacts) -> None:
+        """See that the archived state is that of a manager, and the one that the manifest describes."""
+        attempted = f"verify the archive {self.options.archive}"
+        if facts.raft is None:
+            raise BadArchive(attempted, "it holds the state of a worker", "Use an archive of a manager")
+        if not self.manifest:
+            return
+        for what, said, found in (
+            ("cluster", self.manifest["cluster"]["id"], facts.cluster_id),
+            ("node", self.manifest["node"]["id"], facts.node_id),
+        ):
+            if said != found:
+                raise BadArchive(
+                    attempted,
+                    f"its manifest is of {what} {said}, its certificate of {what} {found}",
+                    "The archive was put together from two; use another one",
+                )
 
     def _require_key(self, facts: _state_facts.StateFacts) -> None:
         """A sealed key needs its unlock key; check_state has proven that a given one fits."""

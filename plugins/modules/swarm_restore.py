@@ -57,6 +57,11 @@ options:
       - The old state is kept in RV(quarantine).
     type: bool
     default: false
+  allow_other_cluster:
+    description:
+      - Allow O(replace_state) on a host whose state is that of another swarm than the archive's.
+    type: bool
+    default: false
   allow_missing_manifest:
     description:
       - Allow an archive without manifest, such as one made with C(tar) by hand. Its files cannot be compared with
@@ -227,6 +232,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "archive": {"type": "path", "required": True},
     "unlock_key": {"type": "str", "no_log": True},
     "replace_state": {"type": "bool", "default": False},
+    "allow_other_cluster": {"type": "bool", "default": False},
     "allow_missing_manifest": {"type": "bool", "default": False},
     "allow_engine_downgrade": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 120},

@@ -18,9 +18,10 @@ import pytest
 # pytest itself puts the directory of this file on the path, with the package helpers
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
-from helpers.runner import RunModule, Runner, RunPlaybook  # noqa: E402
-from quorate_lab import Lab  # noqa: E402
-from quorate_lab.slots import borrowed_lab  # noqa: E402
+from helpers.runner import RunModule, Runner, RunPlaybook
+
+from quorate_lab import Lab
+from quorate_lab.slots import borrowed_lab
 
 
 class LabFactory(Protocol):

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import io
 import os
-import shutil
 import sys
 import tarfile
 import tempfile
@@ -111,7 +110,7 @@ def remove_unfinished(home: Path) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            shutil.rmtree(unfinished, ignore_errors=True)
+            mounts.remove_tree(unfinished)
 
 
 def busybox_layer(tree: Path) -> bytes:
@@ -153,18 +152,18 @@ def _remove_unused(images: Path, engine: str) -> None:
     used = mounts.overlay_lower_directories()
     for tree in images.glob(f"{engine}-*"):
         if tree.is_dir() and str(tree) not in used:
-            shutil.rmtree(tree, ignore_errors=True)
+            mounts.remove_tree(tree)
 
 
 def _build(recipe: Recipe, tree: Path) -> None:
     mirror = sources.debian_mirror()
-    with tempfile.TemporaryDirectory(prefix=f"{tree.name}.", suffix=".unfinished", dir=tree.parent) as work:
-        root = Path(work, "root")
-        (keyring := Path(work, "key.asc")).write_text(mirror.inline_key())
-        suites = [recipe.suite, recipe.engine_suite] if recipe.engine_suite else [recipe.suite]
+    work = Path(tempfile.mkdtemp(prefix=f"{tree.name}.", suffix=".unfinished", dir=tree.parent))
+    try:
+        root, keyring, pin = work / "root", work / "key.asc", work / "pin"
+        keyring.write_text(mirror.inline_key())
         argv = [
-            # the build ends with this process, whatever ends it
-            *("setpriv", "--pdeathsig=KILL", "unshare", "--fork", "--pid", "--kill-child"),
+            # the build and its mounts end with this process, whatever ends it
+            *("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"),
             *("mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--skip=check/empty"),
             f"--include={','.join((*PACKAGES, *recipe.packages))}",
             "--dpkgopt=force-unsafe-io",
@@ -172,16 +171,20 @@ def _build(recipe: Recipe, tree: Path) -> None:
             '--aptopt=Acquire::Languages "none"',
             *(f"--aptopt={line}" for line in sources.download_options()),
         ]
+        suites = [recipe.suite]
         if recipe.engine_suite:
-            Path(work, "pin").write_text(PIN.format(suite=recipe.engine_suite))
+            suites.append(recipe.engine_suite)
+            pin.write_text(PIN.format(suite=recipe.engine_suite))
             argv.append(
-                f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && cp {work}/pin "$1/etc/apt/preferences.d/engine"'
+                f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && cp {pin} "$1/etc/apt/preferences.d/engine"'
             )
         argv += [recipe.suite, str(root), *(mirror.line(suite, keyring) for suite in suites)]
         execute(argv, timeout=900, env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
         _adapt(root)
         root.chmod(0o755)
         root.rename(tree)
+    finally:
+        mounts.remove_tree(work)
 
 
 def _adapt(root: Path) -> None:

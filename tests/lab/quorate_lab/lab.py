@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -411,7 +410,7 @@ class Lab:
         self.files.save(self._state)
         for prefix, other in self.files.others().items():
             if self.network.subnet.overlaps(ipaddress.IPv4Network(other.subnet)):
-                shutil.rmtree(self.files.directory)
+                mounts.remove_tree(self.files.directory)
                 raise LabError(f"lab {self.prefix}: lab {prefix} has the subnet {other.subnet}. Use another one")
 
     def _remove_all(self) -> None:
@@ -433,10 +432,9 @@ class Lab:
         in_parallel(cgroup.remove, groups)
         for root in self.files.hosts.glob("*/root"):
             remove_traces(self.network.namespace(root.parent.name), root)
-        mounts.unmount_below(self.files.directory)
         self.network.remove()
         for path in (self.files.directory, *traces(f"{self.prefix}-")):
-            shutil.rmtree(path, ignore_errors=True)
+            mounts.remove_tree(path)
 
 
 def _end_connection(socket: Path) -> None:

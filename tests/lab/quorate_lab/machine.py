@@ -148,9 +148,7 @@ class Machine:
         """Cut the power, drop the disk and remove the cgroup."""
         self.kill()
         cgroup.remove(self.name)
-        mounts.unmount_below(self.directory)
-        if self.directory.exists():
-            shutil.rmtree(self.directory)
+        mounts.remove_tree(self.directory)
 
     def copy_disk_to(self, other: Machine) -> None:
         """Give *other*, which has no disk yet, a copy of this host's disk. Raises LabError while this one runs."""

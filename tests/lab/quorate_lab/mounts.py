@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
+from .errors import LabError
 from .process import execute
 
 
@@ -54,8 +56,14 @@ def mount_overlay(*, name: str, lower: Path, upper: Path, work: Path, target: Pa
     execute(["mount", "-t", "overlay", name, "-o", options, str(target)])
 
 
-def unmount_below(directory: Path) -> None:
-    """Unmount everything at or below *directory*, at the latest when its last user is gone."""
+def remove_tree(directory: Path) -> None:
+    """Remove *directory* and all below it; what is mounted there is unmounted first, never emptied.
+
+    Raises LabError when a mount stays.
+    """
     for point in below(directory):
         if execute(["umount", point], check=False).returncode != 0:
             execute(["umount", "--lazy", point])
+    if below(directory):
+        raise LabError(f"remove {directory}: still mounted: {', '.join(below(directory))}")
+    shutil.rmtree(directory, ignore_errors=True)

@@ -10,7 +10,6 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -36,23 +35,12 @@ from ansible_collections.quorate.swarm.plugins.module_utils._manifest import (
     parse_manifest,
     time_of_name,
 )
+from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import DOCKER_STATE, NO_WAL, REQUIRED, WAL
 from ansible_collections.quorate.swarm.plugins.module_utils._tar_stream import CHUNK, Member, TarStream, is_normal
 
-DOCKER_STATE = "docker-state.json"
-# What an engine would answer to the lack of each file (lab facts B4.13; raft store facts 0.4, 0.5 and section 1).
-REQUIRED = {
-    DOCKER_STATE: "an engine would not find a swarm in it",
-    "certificates/swarm-node.crt": "an engine would delete the whole state directory at its start",
-    "certificates/swarm-node.key": "an engine could not open the raft store",
-    "certificates/swarm-root-ca.crt": "an engine would crash at its start",
-}
-WAL = "raft/wal-v3-encrypted/"
-_NO_WAL = "an engine would come up active with an empty swarm"
 _INCOMPLETE = "Do not start an engine on it; use another archive"
-_IDENTITY = frozenset([*REQUIRED, "state.json"])
-_LARGEST_IDENTITY = 1 << 16
 _MOST_MEMBERS = 1_000
-_PREALLOCATED = re.compile(re.escape(WAL) + r"[^/]+\.tmp")
+_PREALLOCATED = re.compile(re.escape(WAL) + r"/[^/]+\.tmp")
 _PARTIAL = re.compile(r"\.(swarm_.*\.tar\.gz)\..*\.partial")
 _PARTIAL_IS_DEAD = 24 * 60 * 60
 
@@ -78,8 +66,6 @@ class ArchiveFacts:
         prefix: Where the state directory lies inside the archive: C(swarm/), or empty.
         files: The files by path below the state directory.
         directories: The directories below the state directory.
-        identity: Content of the small files that say whose state this is, by path: docker-state.json, state.json and
-            the certificates. The node key is one of them, so this is never shown.
     """
 
     path: Path
@@ -89,7 +75,6 @@ class ArchiveFacts:
     prefix: str
     files: t.Mapping[str, FileFacts]
     directories: tuple[str, ...]
-    identity: t.Mapping[str, bytes] = dataclasses.field(repr=False)
 
     @property
     def state_size(self) -> int:
@@ -151,19 +136,19 @@ def write_archive(*, state_dir: Path, destination: Path, name: str, facts: t.Map
     return dataclasses.replace(verified, path=final)
 
 
-def inspect(path: Path) -> Listed:
-    """Read the manifest of an archive and nothing else of it.
-
-    Raises:
-        BadArchive: It is no archive of this collection.
-        MissingLibrary: This Python cannot decompress it.
-    """
-    with TarStream(path) as tar:
-        for member in tar.members():
-            if member.name != MEMBER:
-                break
-            return Listed(path=path, size=tar.size, manifest=_read_manifest(tar, member))
-        raise _no_manifest(tar)
+def describe(path: Path) -> Listed:
+    """Read the manifest of an archive and nothing else of it. What is wrong with it is not raised, but told."""
+    size = 0
+    try:
+        with TarStream(path) as tar:
+            size = tar.size
+            for member in tar.members():
+                if member.name != MEMBER:
+                    break
+                return Listed(path=path, size=size, manifest=_read_manifest(tar, member))
+            raise _no_manifest(tar)
+    except SwarmError as problem:
+        return Listed(path=path, size=size, manifest=None, problem=problem)
 
 
 def verify(path: Path, *, allow_missing_manifest: bool = False, room: int | None = None) -> ArchiveFacts:
@@ -246,14 +231,7 @@ def list_archives(directory: Path) -> list[Listed]:
         return []
     except OSError as error:
         raise SwarmError(f"list the archives of {directory}", str(error), "Give a readable directory") from error
-    found = []
-    for path in (directory / name for name in names if time_of_name(name)):
-        try:
-            found.append(inspect(path))
-        except SwarmError as problem:
-            with contextlib.suppress(FileNotFoundError):  # retired by somebody else meanwhile
-                found.append(Listed(path=path, size=path.lstat().st_size, manifest=None, problem=problem))
-    return sorted(found, key=lambda listed: (listed.created, listed.path.name), reverse=True)
+    return sorted((describe(directory / name) for name in names if time_of_name(name)), key=_age, reverse=True)
 
 
 def superseded(
@@ -320,7 +298,6 @@ class _Contents:
         self._seen: set[str] = set()
         self._files: dict[str, FileFacts] = {}
         self._directories: list[str] = []
-        self._small: dict[str, bytes] = {}
         self._total = 0
 
     def add(self, member: Member) -> None:
@@ -344,7 +321,6 @@ class _Contents:
         prefix = STATE if self._manifest else self._find_prefix()
         files = {name[len(prefix) :]: facts for name, facts in self._files.items() if name.startswith(prefix)}
         self._check_places(prefix)
-        self._check_sizes(prefix)
         self._check_required(files)
         for name in expected:
             if name not in self._files:
@@ -357,7 +333,6 @@ class _Contents:
             prefix=prefix,
             files=files,
             directories=tuple(name[len(prefix) :] for name in self._directories if name and name.startswith(prefix)),
-            identity={name: self._small[prefix + name] for name in sorted(_IDENTITY) if name in files},
         )
 
     def _begin(self, first: Member) -> None:
@@ -372,17 +347,11 @@ class _Contents:
         if self._manifest is None:
             self._total += member.size
             self._check_room(self._total)
-        keep = member.size <= _LARGEST_IDENTITY and any(member.name.endswith(name) for name in _IDENTITY)
-        content = io.BytesIO()
         digest = hashlib.sha256()
         for chunk in self._tar.chunks():
             digest.update(chunk)
-            if keep:
-                content.write(chunk)
         if expected is not None and digest.hexdigest() != expected["sha256"]:
             raise self._tar.bad(f"{member.name} does not have the SHA-256 of its manifest", member=member.name)
-        if keep:
-            self._small[member.name] = content.getvalue()
         return FileFacts(
             size=member.size,
             sha256=digest.hexdigest(),
@@ -431,17 +400,12 @@ class _Contents:
                     f"its member {name} is outside the state directory", "Do not trust this archive", member=name
                 )
 
-    def _check_sizes(self, prefix: str) -> None:
-        for name in _IDENTITY:
-            if prefix + name in self._files and prefix + name not in self._small:
-                raise self._tar.bad(f"{name} is far too large for what it is", member=name)
-
     def _check_required(self, files: t.Mapping[str, FileFacts]) -> None:
         for name, consequence in REQUIRED.items():
             if name not in files:
                 raise self._tar.bad(f"{name} is missing: {consequence}", _INCOMPLETE, member=name)
-        if not any(name.startswith(WAL) and name.endswith(".wal") for name in files):
-            raise self._tar.bad(f"{WAL} has no .wal file: {_NO_WAL}", _INCOMPLETE, member=WAL)
+        if not any(name.startswith(f"{WAL}/") and name.endswith(".wal") for name in files):
+            raise self._tar.bad(f"{WAL} has no .wal file: {NO_WAL}", _INCOMPLETE, member=WAL)
 
 
 def _age(listed: Listed) -> tuple[str, str]:

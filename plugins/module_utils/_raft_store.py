@@ -30,9 +30,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils._protobuf import (
     octets,
     varint,
 )
+from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NO_WAL, SNAPSHOTS, WAL
 
-WAL_DIRECTORY = "wal-v3-encrypted"
-SNAPSHOT_DIRECTORY = "snap-v3-encrypted"
 SEGMENT_SIZE = 64_000_000
 
 METADATA, ENTRY, HARD_STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
@@ -102,14 +101,14 @@ class Segment:
     index: int
 
 
-def position(raft_dir: Path) -> RaftPosition:
+def position(state_dir: Path) -> RaftPosition:
     """Read the raft store of a manager from its newest snapshot on, prove its integrity, and say how far it has come.
 
     Memory does not grow with the store.
 
     Args:
-        raft_dir: The C(raft) directory of a swarm state directory that no engine is running on. On that of a running
-            engine the last frame may be half written.
+        state_dir: A swarm state directory that no engine is running on. On that of a running engine the last frame may
+            be half written.
 
     Raises:
         BadArchive: A checksum does not match, a frame is cut off, a file is missing, entries are missing, or snapshot
@@ -117,35 +116,35 @@ def position(raft_dir: Path) -> RaftPosition:
             knowledge: a tail of the WAL that was zeroed from a frame border on.
     """
     try:
-        snapshots = _snapshots(raft_dir)
+        snapshots = _snapshots(state_dir)
         snapshot_term, snapshot_index = _check_snapshot(snapshots[-1]) if snapshots else (0, 0)
-        segments = segments_from(raft_dir, snapshot_index)
+        segments = segments_from(state_dir, snapshot_index)
         log = _Log(snapshot_term=snapshot_term, snapshot_index=snapshot_index)
         for segment in segments:
             log.begin(segment)
             for record in records(segment, crc=log.crc, is_last=segment is segments[-1]):
                 log.add(record)
-        warnings = [*_size_warnings(segments[-1]), *_broken_files(raft_dir)]
+        warnings = [*_size_warnings(segments[-1]), *_broken_files(state_dir)]
     except OSError as error:
-        raise _bad(raft_dir, str(error)) from error
+        raise _bad(state_dir, str(error)) from error
     return log.position(segments[-1].path, tuple(warnings))
 
 
-def segments_from(raft_dir: Path, index: int) -> list[Segment]:
+def segments_from(state_dir: Path, index: int) -> list[Segment]:
     """The WAL segments an engine reads when its snapshot is at C(index), in order.
 
     Raises:
         BadArchive: There is no segment, none that begins early enough, or one is missing in between.
     """
     found = []
-    for name in _names(raft_dir / WAL_DIRECTORY):
+    for name in _names(state_dir / WAL):
         match = _SEGMENT_NAME.fullmatch(name)
         if match:
-            found.append(Segment(raft_dir / WAL_DIRECTORY / name, int(match.group(1), 16), int(match.group(2), 16)))
+            found.append(Segment(state_dir / WAL / name, int(match.group(1), 16), int(match.group(2), 16)))
     if not found:
         raise _bad(
-            raft_dir / WAL_DIRECTORY,
-            "there is no .wal file: an engine would come up active with an empty swarm, and log no error",
+            state_dir / WAL,
+            f"there is no .wal file: {NO_WAL}",
         )
     first = max((place for place, segment in enumerate(found) if segment.index <= index), default=None)
     if first is None:
@@ -299,10 +298,10 @@ class _Log:
             self._snapshot_is_known = True
 
 
-def _snapshots(raft_dir: Path) -> list[Path]:
+def _snapshots(state_dir: Path) -> list[Path]:
     """The snapshot files, oldest first."""
-    names = _names(raft_dir / SNAPSHOT_DIRECTORY)
-    return [raft_dir / SNAPSHOT_DIRECTORY / name for name in names if _SNAPSHOT_NAME.fullmatch(name)]
+    names = _names(state_dir / SNAPSHOTS)
+    return [state_dir / SNAPSHOTS / name for name in names if _SNAPSHOT_NAME.fullmatch(name)]
 
 
 def _check_snapshot(path: Path) -> tuple[int, int]:
@@ -411,11 +410,11 @@ def _size_warnings(last: Segment) -> t.Iterator[str]:
         )
 
 
-def _broken_files(raft_dir: Path) -> t.Iterator[str]:
-    for directory in (WAL_DIRECTORY, SNAPSHOT_DIRECTORY):
-        for name in _names(raft_dir / directory):
+def _broken_files(state_dir: Path) -> t.Iterator[str]:
+    for directory in (WAL, SNAPSHOTS):
+        for name in _names(state_dir / directory):
             if name.endswith(".broken"):
-                yield f"{raft_dir / directory / name} is left from earlier damage that an engine repaired"
+                yield f"{state_dir / directory / name} is left from earlier damage that an engine repaired"
 
 
 def _names(directory: Path) -> list[str]:

@@ -77,8 +77,8 @@ class Segment:
     def snapshot(self, index: int, term: int) -> Segment:
         return self.record(5, varint_field(1, index) + varint_field(2, term))
 
-    def write(self, raft_dir: Path, *, preallocate: bool = True) -> Path:
-        path = raft_dir / "wal-v3-encrypted" / self.name
+    def write(self, state_dir: Path, *, preallocate: bool = True) -> Path:
+        path = state_dir / "raft/wal-v3-encrypted" / self.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.content.ljust(SEGMENT_SIZE, b"\0") if preallocate else self.content)
         return path
@@ -88,18 +88,18 @@ def first_segment() -> Segment:
     return Segment().snapshot(0, 0)
 
 
-def write_snapshot(raft_dir: Path, *, term: int, index: int, size: int = 3_000_000, name: str = "") -> Path:
+def write_snapshot(state_dir: Path, *, term: int, index: int, size: int = 3_000_000, name: str = "") -> Path:
     metadata = bytes_field(1, varint_field(1, 77)) + varint_field(2, index) + varint_field(3, term)
     data = bytes_field(1, b"\x5a" * size) + bytes_field(2, metadata)
-    path = raft_dir / "snap-v3-encrypted" / (name or f"{term:016x}-{index:016x}.snap")
+    path = state_dir / "raft/snap-v3-encrypted" / (name or f"{term:016x}-{index:016x}.snap")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(varint_field(1, crc32c(data)) + bytes_field(2, data))
     return path
 
 
-def refused(raft_dir: Path) -> BadArchive:
+def refused(state_dir: Path) -> BadArchive:
     with pytest.raises(BadArchive) as caught:
-        module.position(raft_dir)
+        module.position(state_dir)
     assert caught.value.remedy
     return caught.value
 
@@ -109,7 +109,7 @@ def refused(raft_dir: Path) -> BadArchive:
 
 def test_young_store_without_snapshot(tmp_path: Path) -> None:
     first_segment().entries(1, 2, 3).state(3).write(tmp_path)
-    (tmp_path / "wal-v3-encrypted/0.tmp").write_bytes(b"garbage")
+    (tmp_path / "raft/wal-v3-encrypted/0.tmp").write_bytes(b"garbage")
     assert module.position(tmp_path) == module.RaftPosition(
         term=2, commit_index=3, last_index=3, snapshot_term=0, snapshot_index=0, node_id="nodeid", raft_id=77
     )
@@ -145,10 +145,10 @@ def test_nothing_after_the_snapshot(tmp_path: Path) -> None:
     assert module.position(tmp_path).last_index == 3
 
 
-def two_segments(raft_dir: Path) -> tuple[Path, Path]:
+def two_segments(state_dir: Path) -> tuple[Path, Path]:
     first = first_segment().entries(1, 2, 3).state(3)
     second = Segment(1, 4, crc=first.crc).state(3).entries(4, 5).state(5)
-    return first.write(raft_dir, preallocate=False), second.write(raft_dir)
+    return first.write(state_dir, preallocate=False), second.write(state_dir)
 
 
 def test_checksums_chain_over_segments(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_segment_that_is_not_preallocated_gives_a_warning(tmp_path: Path) -> Non
 
 def test_traces_of_earlier_damage_give_a_warning(tmp_path: Path) -> None:
     first_segment().entries(1, 2).state(2).write(tmp_path)
-    (tmp_path / "wal-v3-encrypted/0000000000000000-0000000000000000.wal.broken").touch()
+    (tmp_path / "raft/wal-v3-encrypted/0000000000000000-0000000000000000.wal.broken").touch()
     (warning,) = module.position(tmp_path).warnings
     assert "wal.broken is left from earlier damage" in warning
 
@@ -214,10 +214,10 @@ def test_records_for_whoever_reads_more(tmp_path: Path) -> None:
 # Missing files
 
 
-@pytest.mark.parametrize("name", ["", "wal-v3-encrypted/0.tmp", "wal-v3-encrypted/x.wal"])
+@pytest.mark.parametrize("name", ["", "raft/wal-v3-encrypted/0.tmp", "raft/wal-v3-encrypted/x.wal"])
 def test_no_wal_file(name: str, tmp_path: Path) -> None:
     if name:
-        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     assert "no .wal file: an engine would come up active with an empty swarm" in str(refused(tmp_path))
 
@@ -249,15 +249,15 @@ def test_snapshot_is_missing_though_the_log_begins_behind_it(tmp_path: Path) -> 
 DAMAGED_FRAME = 3  # the first entry, behind checksum, metadata and snapshot
 
 
-def damaged(raft_dir: Path, change: dict[int, bytes]) -> tuple[BadArchive, Segment]:
+def damaged(state_dir: Path, change: dict[int, bytes]) -> tuple[BadArchive, Segment]:
     """Refuse a store whose first entry's frame was overwritten at these relative offsets."""
     segment = first_segment().entries(1, 2, 3).state(3)
     content = bytearray(segment.content.ljust(SEGMENT_SIZE, b"\0"))
     for offset, replacement in change.items():
         place = segment.offsets[DAMAGED_FRAME] + offset
         content[place : place + len(replacement)] = replacement
-    segment.write(raft_dir).write_bytes(content)
-    return refused(raft_dir), segment
+    segment.write(state_dir).write_bytes(content)
+    return refused(state_dir), segment
 
 
 @pytest.mark.parametrize(
@@ -393,9 +393,9 @@ def test_member_or_state_that_does_not_parse(tmp_path: Path) -> None:
     assert "does not parse" in str(refused(tmp_path))
 
 
-def snapshot_store(raft_dir: Path) -> Path:
-    first_segment().entries(1, 2, 3).state(3).snapshot(3, 2).write(raft_dir)
-    return write_snapshot(raft_dir, term=2, index=3)
+def snapshot_store(state_dir: Path) -> Path:
+    first_segment().entries(1, 2, 3).state(3).snapshot(3, 2).write(state_dir)
+    return write_snapshot(state_dir, term=2, index=3)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 8, 100, 1_500_000, -1])
@@ -429,5 +429,5 @@ def test_snapshot_without_metadata(tmp_path: Path) -> None:
 
 def test_unreadable_store(tmp_path: Path) -> None:
     first_segment().write(tmp_path).unlink()
-    (tmp_path / "wal-v3-encrypted/0000000000000000-0000000000000000.wal").mkdir()
+    (tmp_path / "raft/wal-v3-encrypted/0000000000000000-0000000000000000.wal").mkdir()
     assert "Is a directory" in str(refused(tmp_path))

@@ -131,7 +131,8 @@ class Engine:
                 f"this user may not use {self.base_url}",
                 "Run the task with become, or join the docker group",
             )
-        if isinstance(error, requests.exceptions.Timeout) or "timed out" in text.lower():
+        hangs = isinstance(error, requests.exceptions.Timeout) or "timed out" in text.lower()
+        if hangs and "connect timeout" not in text.lower():  # a host that is off hangs too, but does not even connect
             return Unsettled(
                 attempted,
                 f"the engine at {self.base_url} did not answer in time",
@@ -283,6 +284,7 @@ class Engine:
         remote_addresses: t.Sequence[str],
         advertise_address: str = "",
         listen_address: str = "0.0.0.0:2377",
+        data_path_address: str = "",
     ) -> None:
         """POST /swarm/join. The engine answers after 20 s at the latest, and goes on joining (lab fact B10)."""
         body = {
@@ -290,6 +292,7 @@ class Engine:
             "RemoteAddrs": list(remote_addresses),
             "AdvertiseAddr": advertise_address,
             "ListenAddr": listen_address,
+            "DataPathAddr": data_path_address,
         }
         self.call("POST", "/swarm/join", attempted="join the swarm", body=body, timeout=60)
 

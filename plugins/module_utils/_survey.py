@@ -9,9 +9,10 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
+from ansible_collections.quorate.swarm.plugins.module_utils._engine import QUICK, Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     Locked,
     NotAManager,
@@ -63,36 +64,56 @@ class Survey:
 
 
 def survey(engine: Engine, *, timeout: float = DECISIVE) -> Survey:
-    """Find the state, waiting out an election, and never take a lost quorum for "not a manager" (lab fact B5.3).
+    """Find the state, waiting out what passes by itself, and never take a lost quorum for "not a manager".
+
+    An election looks like a lost quorum: the engine hangs, or says that there is no leader, after a power cut of all
+    managers for 25 s and more although two of three are up again. So no leader is believed only when none has shown
+    itself for the whole time (lab facts B5.1, B5.3).
 
     Args:
         engine: The engine of this host.
-        timeout: Seconds to wait for a decisive answer. 30 is enough to tell a lost quorum from an election.
+        timeout: Seconds to wait for a state that lasts. 30 are enough to tell a lost quorum from an engine that hangs.
 
     Raises:
         SwarmError: only for what says nothing about the swarm: a missing library, no permission.
     """
     attempted = "find out the state of this engine's swarm"
+    end = time.monotonic() + timeout
+    last: list[Survey] = []
+
+    def look() -> Survey:
+        found = _look(engine, timeout=max(1.0, min(QUICK, end - time.monotonic())))
+        last[:] = [found]
+        return found
+
     try:
-        local = wait_for(
-            engine.local_state,
-            lambda seen: seen.state != "unsettled",
+        return wait_for(
+            look,
+            lambda found: found.state not in ("pending", "quorum_lost", "unsettled"),
             attempted=attempted,
             timeout=timeout,
             tolerate=(Unsettled,),
         )
-    except Unreachable as error:
-        return Survey("daemon_down", error=error)
     except TimedOut as error:
+        if last:
+            return last[0]
         return Survey(
             "unsettled",
             error=Unsettled(attempted, error.cause, "Run again; if it stays, restart the engine of this host"),
         )
+
+
+def _look(engine: Engine, *, timeout: float) -> Survey:
+    """Find the state as it is at this moment. Raises Unsettled when the engine hangs."""
+    try:
+        local = engine.local_state(timeout=timeout)
+    except Unreachable as error:
+        return Survey("daemon_down", error=error)
     if local.state != "manager":
         return Survey(local.state, local=local, error=_why_not(local))
     try:
-        nodes = tuple(engine.nodes())
-    except (QuorumLost, Unsettled, Locked, NotAManager) as error:
+        nodes = tuple(engine.nodes(timeout=timeout))
+    except (QuorumLost, Locked, NotAManager) as error:
         return Survey(_state_of(error), local=local, error=error)
     health = quorum_health(nodes)
     if health.leader is None or health.reachable < health.majority:
@@ -124,8 +145,15 @@ def _why_not(local: LocalState) -> SwarmError:
             "the swarm has no leader: fewer managers than the majority can reach one another",
             "Bring the missing managers back first; force a new cluster only when they are lost for good",
         )
+    if local.state == "unsettled":
+        return Unsettled(
+            attempted,
+            f"the swarm did not decide in time ({local.error})",
+            "An election may be running: wait half a minute and run again",
+        )
     if local.state == "pending":
-        return Unsettled(attempted, "it is still joining its swarm", "Wait, then run again")
+        words = f" ({local.error})" if local.error else ""
+        return Unsettled(attempted, f"it is still joining its swarm{words}", "Wait, then run again")
     if local.state == "error":
         return NotAManager(attempted, f"its swarm is in state error: {local.error}", "See journalctl -u docker")
     cause = "it is in no swarm" if local.state == "inactive" else "it is a worker"

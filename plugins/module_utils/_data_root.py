@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knows where an engine keeps its swarm state on this host.
+
+This file is private to the quorate.swarm collection; do not use it from elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+#: Where the engine looks for its configuration unless it was started with another one (Docker docs, dockerd).
+DAEMON_JSON = Path("/etc/docker/daemon.json")
+#: The engine's data root unless it is configured (Docker docs, dockerd).
+DEFAULT_DATA_ROOT = "/var/lib/docker"
+
+
+def state_directory(
+    params: t.Mapping[str, t.Any], engine_root_dir: str | None, *, daemon_json: Path = DAEMON_JSON
+) -> Path:
+    """Return the swarm state directory of this host's engine, which need not exist.
+
+    Args:
+        params: The module's parameters; C(state_directory) wins when it is given.
+        engine_root_dir: C(DockerRootDir) of GET /info, or None or empty when the engine does not answer.
+        daemon_json: The engine's configuration file, asked when the engine cannot be.
+    """
+    if params.get("state_directory"):
+        return Path(params["state_directory"])
+    return Path(engine_root_dir or _configured_data_root(daemon_json) or DEFAULT_DATA_ROOT) / "swarm"
+
+
+def _configured_data_root(daemon_json: Path) -> str | None:
+    """The data root in the engine's configuration file; None without one, or when the file cannot be read."""
+    try:
+        configuration = json.loads(daemon_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    root = configuration.get("data-root") if isinstance(configuration, dict) else None
+    return root if isinstance(root, str) else None

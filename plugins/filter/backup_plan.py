@@ -18,7 +18,8 @@ positional: _input
 options:
   _input:
     description:
-      - For each inventory host the result of M(quorate.swarm.swarm_info), or V({"unreachable": true}).
+      - For each inventory host the result of M(quorate.swarm.swarm_info).
+      - A host that cannot be reached has C(unreachable) in its place, which is V(true).
     type: dict
     required: true
   named:

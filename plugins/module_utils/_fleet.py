@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
+
 Info = t.Mapping[str, t.Any]
 
 
@@ -43,6 +45,7 @@ def _why(info: Info) -> str:
         "error": "its swarm is in state error",
         "worker": "it is a worker",
         "inactive": "it is in no swarm",
+        "absent": "it is no manager of this play",
         "failed": f"its state could not be read ({info.get('msg') or 'no answer'})",
     }.get(state_of(info), state_of(info))
 
@@ -60,7 +63,8 @@ def backup_plan(
 
     Args:
         infos: For each inventory host, what swarm_info returned there, or C({"unreachable": True}).
-        named: Inventory hosts that the operator chose; they are taken in their swarms.
+        named: Inventory hosts that the operator chose; they are taken in their swarms. One that is in no swarm that was
+            found is a problem, so that a choice is never passed over in silence.
         leader: What may be done to a leader where there is no follower to take: C(refuse), C(step_down) or C(stop).
         addresses: For each inventory host, the names and addresses by which a swarm may know it. An unreachable host
             that a swarm knows as one of its nodes belongs to that swarm.
@@ -83,16 +87,19 @@ def backup_plan(
         for word in (
             node["hostname"],
             node["address"],
-            (node.get("manager") or {}).get("address", "").rpartition(":")[0],
+            host_of((node.get("manager") or {}).get("address", "")),
         )
     }
     others = []
-    for host in sorted(infos):
-        if cluster_of(infos[host]) and state_of(infos[host]) not in ("worker", "inactive"):
-            continue
-        state = state_of(infos[host])
-        harmless = state in ("worker", "inactive") or not known.isdisjoint((addresses or {}).get(host, (host,)))
-        others.append({"host": host, "state": state, "problem": None if harmless else _why(infos[host])})
+    for host in sorted({*infos, *named}.difference(*members.values())):
+        info = infos.get(host, {"state": "absent"})
+        state = state_of(info)
+        problem = None
+        if host in named:
+            problem = f"it was named, but {_why(info)}"
+        elif state not in ("worker", "inactive") and known.isdisjoint((addresses or {}).get(host, (host,))):
+            problem = f"{_why(info)}, and no swarm that was found knows it"
+        others.append({"host": host, "state": state, "problem": problem})
     return {"swarms": swarms, "others": others}
 
 
@@ -124,7 +131,7 @@ def _choose(
 
     def rank(host: str) -> tuple[bool, bool, str]:
         info = infos[host]
-        me = next((node for node in info["nodes"] if node["id"] == node_of(info)), {})
+        me: Info = next((node for node in info["nodes"] if node["id"] == node_of(info)), {})
         return (bool(info["node"].get("is_leader")), me.get("availability") != "drain", host)
 
     chosen = min(pool, key=rank)
@@ -134,7 +141,8 @@ def _choose(
     if is_leader and managers > 1 and leader != "stop":
         result["peer"] = next((host for host in able if host != chosen), None)
         if leader == "refuse":
-            result["problem"] = f"{chosen} is the leader and the only manager of its swarm that can be taken"
+            only = "" if wanted else " and the only manager of its swarm that can be taken"
+            result["problem"] = f"{chosen} is the leader{only}; set backup_leader to step_down or stop to take it"
         elif result["peer"] is None:
             result["problem"] = (
                 f"{chosen} is the leader, and no other manager of its swarm is there to promote it again"
@@ -175,46 +183,49 @@ def fence_plan(
     reasons: list[str] = []
     stopped: list[str] = []
     stale: list[str] = []
+    judged = {target_node_id}
+    proven: set[str] = set()
     accepted: set[str] = set()
-    named = set(lost)
 
     def is_named(words: t.Iterable[str]) -> bool:
-        hit = named.intersection(words)
+        hit = set(lost).intersection(words)
         accepted.update(hit)
         return bool(hit)
 
-    seen: set[str] = set()
     for host in sorted(infos):
         if host == target:
             continue
-        info, state = infos[host], state_of(infos[host])
+        info, state, cluster = infos[host], state_of(infos[host]), cluster_of(infos[host])
         words = {host, *addresses.get(host, ())}
-        cluster = cluster_of(info)
-        if state in ("unreachable", "failed", "unsettled") and not is_named(words):
-            reasons.append(f"{host}: {_why(info)}; if it is lost for good, name it in restore_lost_managers")
-        elif state in ("unreachable", "failed", "unsettled"):
-            continue
-        elif state == "daemon_down":
+        for manager in archived_managers:
+            if manager["id"] == node_of(info) or manager["address"] in words:
+                judged.add(manager["id"])
+                words |= {manager["id"], manager["hostname"], manager["address"]} - {""}
+        if state in ("unreachable", "failed"):
+            if not is_named(words):
+                reasons.append(f"{host}: {_why(info)}; if it is lost for good, name it in restore_lost_managers")
+        elif state in ("daemon_down", "inactive", "worker") or (cluster and cluster != cluster_id):
             stopped.append(host)
-            if cluster == cluster_id:
+            proven |= words
+            if state == "daemon_down" and cluster == cluster_id:
                 stale.append(host)
-        elif state == "inactive" or (cluster and cluster != cluster_id) or state == "worker":
-            stopped.append(host)
         else:
             reasons.append(
                 f"{host}: its engine runs as a member of swarm {cluster or 'unknown'} (state {state}); "
                 "stop docker.socket and docker.service there"
             )
-        seen.update(words)
-    silent = {peer["address"].rpartition(":")[0].strip("[]") for peer in peers if peer["state"] == "silent"}
+    found = {host_of(peer["address"]): peer["state"] for peer in peers}
     for manager in archived_managers:
-        words = {manager["id"], manager["hostname"], manager["address"]}
-        if manager["id"] == target_node_id or seen.intersection((manager["hostname"], manager["address"])):
+        seen = found.get(manager["address"], "silent")
+        # A machine that was set up anew may bear the name of the one that is cut off, so a name proves nothing of a
+        # manager that is silent. One that refuses connections is up, and known by that name.
+        if manager["id"] in judged or seen == "other" or (seen == "closed" and manager["hostname"] in proven):
             continue
-        if manager["address"] in silent and not is_named(words):
+        if not is_named((manager["id"], manager["hostname"], manager["address"])):
             reasons.append(
-                f"manager {manager['hostname']} ({manager['address']}) of the archive does not answer and is no host of "
-                "this inventory; if it is lost for good, name it in restore_lost_managers"
+                f"manager {manager['hostname'] or manager['id']} ({manager['address']}) of the archive "
+                f"{'does not answer' if seen == 'silent' else 'refuses connections'} and is no host of this inventory, so "
+                "nobody can see whether it is stopped; if it is lost for good, name its address in restore_lost_managers"
             )
     return {"reasons": reasons, "stopped": stopped, "stale": stale, "lost": sorted(accepted)}
 
@@ -266,7 +277,7 @@ def backup_report(plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mappin
         lines.append(f"swarm {swarm['cluster_id']} on {swarm['host']}: {_success(outcome)}")
     for other in plan["others"]:
         if other["problem"]:
-            failures.append(f"host {other['host']}: FAILED: {other['problem']}, and no swarm that was found knows it")
+            failures.append(f"host {other['host']}: FAILED: {other['problem']}")
             lines.append(failures[-1])
         elif other["state"] in ("worker", "inactive"):
             lines.append(f"host {other['host']}: nothing to back up, {_why(other)}")

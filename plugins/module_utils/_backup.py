@@ -16,7 +16,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _node_key, _state_facts
+from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _node_key, _raft_store, _state_facts
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
@@ -270,7 +270,7 @@ class Backup:
                 self._hand_over(plan)
         # The dead man's switch is the lock of this host, so a hot backup has none and clears no leftovers.
         with self.steps.step("write a settling entry"):
-            marker = self.engine.touch_node(plan.node.id)
+            marker = self._settle(plan)
         before = self.engine.inventory().as_dict()
         if self.options.method == "hot":
             copy, facts = self._copy_hot(plan, marker)
@@ -336,6 +336,22 @@ class Backup:
         managers = {node.id: node.manager for node in self.engine.nodes()}
         manager = managers.get(node_id)
         return manager is not None and manager.reachable and not manager.leader
+
+    def _settle(self, plan: BackupPlan) -> int:
+        """Write the settling entry, and see it arrive on this manager's own disk: a follower may lag behind.
+
+        Returns: the raft index up to which the copy must be committed. The settling entry comes right after it.
+        """
+        marker = self.engine.touch_node(plan.node.id)
+        wait_for(
+            lambda: _raft_store.position(self.state.path).last_index,
+            lambda last: last > marker,
+            attempted=f"see raft entry {marker + 1} arrive on the manager {plan.node.name}",
+            timeout=self.options.settle_timeout,
+            tolerate=(BadArchive,),
+            remedy="This manager does not follow the leader: back up another one",
+        )
+        return marker
 
     def _copy_hot(self, plan: BackupPlan, marker: int) -> tuple[Path, _state_facts.StateFacts]:
         with self.steps.step("copy while running"):
@@ -439,10 +455,11 @@ class Backup:
                 f"{plan.cluster.id}",
                 "Give the state directory of this engine as state_directory",
             )
-        if facts.raft is None or facts.raft.last_index < marker:
+        if facts.raft is None or facts.raft.commit_index < marker:
             raise BadArchive(
                 attempted,
-                f"its raft store ends before entry {marker}, which was written just before the copy",
+                f"its raft store is committed up to entry {facts.raft.commit_index if facts.raft else 0}, and the swarm was "
+                f"at {marker} before the copy",
                 "Run again; if it stays, this manager does not follow the leader: back up another one",
             )
         return facts

@@ -209,25 +209,32 @@ def test_public_key_of_sealed_and_open_key_is_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pem", "form", "sealed"),
+    ("pem", "form"),
     [
-        (block("EC PRIVATE KEY", {"kek-version": "1"}, b"der"), "legacy", False),
-        (block("EC PRIVATE KEY", {"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, b"x"), "legacy", True),
+        (block("EC PRIVATE KEY", {"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, b"x"), "legacy"),
         (
             block("ENCRYPTED PRIVATE KEY", {"raft-dek": base64.b64encode(b"\x08\x02\x12\x05gAAAA").decode()}, b"der"),
             "fips",
-            True,
         ),
     ],
-    ids=["before 18.09", "before 18.09, sealed", "FIPS"],
+    ids=["before 18.09", "FIPS"],
 )
-def test_unsupported_forms_are_recognised_and_named(pem: bytes, form: str, sealed: bool) -> None:
+def test_unsupported_seals_are_recognised_and_named(pem: bytes, form: str) -> None:
     node_key = module.parse_node_key(pem)
-    assert (node_key.form, node_key.sealed) == (form, sealed)
+    assert (node_key.form, node_key.sealed) == (form, True)
     with pytest.raises(BadArchive, match=r"FIPS|18\.09"):
         module.open_node_key(node_key, KEY)
     with pytest.raises(BadArchive, match=r"FIPS|18\.09"):
         module.public_key(node_key)
+
+
+def test_open_key_of_an_engine_before_18_09() -> None:
+    der = PRIVATE_KEY.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    node_key = module.parse_node_key(block("EC PRIVATE KEY", {"kek-version": "1"}, der))
+    assert (node_key.form, node_key.sealed) == ("legacy", False)
+    assert module.public_key(node_key) == module.public_key(module.parse_node_key(open_pem()))
 
 
 RAFT_DEK_TEXT = base64.b64encode(sealed_record(DEK)).decode()

@@ -141,7 +141,7 @@ def error_from_answer(*, attempted: str, status: int, message: str) -> SwarmErro
     """
     text = " ".join(message.split())
     low = text.lower()
-    details = {"status": status, "message": text}
+    details: dict[str, t.Any] = {"status": status, "message": text}
     if any(sign in low for sign in _LOCKED):
         return Locked(
             attempted, "this manager is locked (autolock)", "Unlock it with its unlock key, then run again", **details

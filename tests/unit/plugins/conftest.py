@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _engine, _wait
+from ansible_collections.quorate.swarm.plugins.module_utils import _wait
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import FakeApi
 
 
@@ -15,7 +15,7 @@ from ansible_collections.quorate.swarm.tests.unit.fake_engine import FakeApi
 def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     """Return the API that every Engine talks to in this test."""
     fake = FakeApi()
-    monkeypatch.setattr(_engine.docker, "APIClient", fake.connect)
+    monkeypatch.setattr("docker.APIClient", fake.connect)
     return fake
 
 
@@ -38,6 +38,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let waiting take no time in this test."""
     clock = Clock()
-    monkeypatch.setitem(_wait.wait_for.__kwdefaults__, "clock", clock.time)
-    monkeypatch.setitem(_wait.wait_for.__kwdefaults__, "pause", clock.pause)
+    defaults = _wait.wait_for.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "clock", clock.time)
+    monkeypatch.setitem(defaults, "pause", clock.pause)
     return clock

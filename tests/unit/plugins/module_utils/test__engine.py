@@ -102,7 +102,7 @@ def test_tls_follows_the_options(
     def tls_config(**options: Any) -> dict[str, Any]:
         return options
 
-    monkeypatch.setattr(_engine.docker.tls, "TLSConfig", tls_config)
+    monkeypatch.setattr("docker.tls.TLSConfig", tls_config)
     api.answers["/info"] = [200, {}]
     Engine.from_params({**PARAMS, **changes}).info()
     assert api.options["tls"] == (expected if expected is not None else False)
@@ -149,7 +149,7 @@ def test_transport_errors_of_the_version_negotiation_are_told_apart(
     def connect(**dummy: Any) -> None:
         raise DockerException(f"Error while fetching server API version: {cause}") from cause
 
-    monkeypatch.setattr(_engine.docker, "APIClient", connect)
+    monkeypatch.setattr("docker.APIClient", connect)
     with pytest.raises(SwarmError) as caught:
         Engine().info()
     assert type(caught.value) is kind

@@ -244,7 +244,7 @@ def test_version_tuple(version: str, numbers: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("wanted", "found"), [("id-a", ["id-a"]), ("twin", ["id-a", "id-b"]), ("single", ["id-c"]), ("gone", [])]
 )
-def test_find_nodes(wanted: str, found: str | None) -> None:
+def test_find_nodes(wanted: str, found: list[str]) -> None:
     nodes = [
         Node.from_api(api_node("a", hostname="twin")),
         Node.from_api(api_node("b", hostname="twin")),

@@ -1,0 +1,198 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Tuple
+
+import pytest
+
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import SWITCH, Daemon
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import DaemonFailed, Refused
+
+Answer = Tuple[int, str, str]
+LOADED: Answer = (0, "loaded\n", "")
+INACTIVE: Answer = (0, "inactive\n", "")
+ACTIVE: Answer = (0, "active\n", "")
+OK: Answer = (0, "", "")
+
+
+class Script:
+    """A runner that expects exactly these commands, in this order."""
+
+    def __init__(self, *steps: tuple[str, Answer]) -> None:
+        self.steps = list(steps)
+
+    def __call__(self, argv: list[str]) -> Answer:
+        assert self.steps, f"not expected: {argv}"
+        expected, answer = self.steps.pop(0)
+        assert argv == expected.split(" ")
+        return answer
+
+
+def show(unit: str, name: str) -> str:
+    return f"systemctl show --property={name} --value {unit}"
+
+
+PRESENT = [(show("docker.socket", "LoadState"), LOADED), (show("docker.service", "LoadState"), LOADED)]
+BOTH_DOWN = [(show("docker.socket", "ActiveState"), INACTIVE), (show("docker.service", "ActiveState"), INACTIVE)]
+
+
+def test_stop_takes_the_socket_too_and_looks_again() -> None:
+    script = Script(*PRESENT, ("systemctl stop docker.socket docker.service", OK), *BOTH_DOWN)
+    Daemon(script, systemd=True).stop()
+    assert script.steps == []
+
+
+def test_stop_where_there_is_no_socket_unit() -> None:
+    script = Script(
+        (show("docker.socket", "LoadState"), (0, "not-found\n", "")),
+        (show("docker.service", "LoadState"), LOADED),
+        ("systemctl stop docker.service", OK),
+        *BOTH_DOWN,
+    )
+    Daemon(script, systemd=True).stop()
+    assert script.steps == []
+
+
+@pytest.mark.parametrize("state", ["active", "activating", "deactivating", "reloading"])
+def test_stop_fails_when_the_engine_came_back(state: str) -> None:
+    script = Script(
+        *PRESENT,
+        ("systemctl stop docker.socket docker.service", OK),
+        (show("docker.socket", "ActiveState"), (0, f"{state}\n", "")),
+        (show("docker.service", "ActiveState"), INACTIVE),
+    )
+    with pytest.raises(DaemonFailed, match="stop docker and its socket: docker.socket still active"):
+        Daemon(script, systemd=True).stop()
+
+
+def test_a_failed_stop_quotes_the_command_and_its_words() -> None:
+    script = Script(*PRESENT, ("systemctl stop docker.socket docker.service", (1, "", "Job failed.\n")))
+    with pytest.raises(DaemonFailed, match="systemctl stop docker.socket docker.service ended with 1: Job failed"):
+        Daemon(script, systemd=True).stop()
+
+
+def test_a_failed_unit_is_down() -> None:
+    script = Script(
+        (show("docker.socket", "ActiveState"), (0, "failed\n", "")),
+        (show("docker.service", "ActiveState"), (0, "\n", "")),
+    )
+    assert Daemon(script, systemd=True).active_units() == []
+
+
+def test_start_clears_the_start_limit_first() -> None:
+    script = Script(
+        *PRESENT, ("systemctl reset-failed docker.socket docker.service", OK), ("systemctl start docker.service", OK)
+    )
+    Daemon(script, systemd=True).start()
+    assert script.steps == []
+
+
+def test_start_says_when_the_engine_does_not_come_up() -> None:
+    script = Script(
+        *PRESENT,
+        ("systemctl reset-failed docker.socket docker.service", (1, "", "not loaded")),
+        ("systemctl start docker.service", (1, "", "Job for docker.service failed")),
+    )
+    with pytest.raises(DaemonFailed, match="start docker: .*Job for docker.service failed. See journalctl -u docker"):
+        Daemon(script, systemd=True).start()
+
+
+def test_another_service_name() -> None:
+    script = Script((show("moby.socket", "ActiveState"), ACTIVE), (show("moby.service", "ActiveState"), ACTIVE))
+    assert Daemon(script, service="moby", systemd=True).active_units() == ["moby.socket", "moby.service"]
+
+
+def test_without_systemd() -> None:
+    script = Script(
+        ("service docker stop", OK),
+        ("service docker status", (3, "docker is not running", "")),
+        ("service docker start", OK),
+    )
+    daemon = Daemon(script, systemd=False)
+    daemon.stop()
+    daemon.start()
+    assert script.steps == []
+    assert daemon.start_commands() == ["service docker start"]
+
+
+def test_without_systemd_a_service_that_still_runs_is_told() -> None:
+    script = Script(("service docker stop", OK), ("service docker status", OK))
+    with pytest.raises(DaemonFailed, match="docker still active"):
+        Daemon(script, systemd=False).stop()
+
+
+def test_systemd_is_found_by_itself() -> None:
+    assert Daemon(Script()).systemd is Path("/run/systemd/system").is_dir()
+
+
+# -- the dead man's switch ---------------------------------------------------------------------------------------
+
+
+class SwitchScript:
+    """A runner that records and lets systemd-run answer as told."""
+
+    def __init__(self, answer: Answer = OK) -> None:
+        self.answer = answer
+        self.commands: list[list[str]] = []
+
+    def __call__(self, argv: list[str]) -> Answer:
+        self.commands.append(argv)
+        return self.answer if argv[0] == "systemd-run" else OK
+
+
+def test_arm() -> None:
+    script = SwitchScript()
+    Daemon(script, systemd=True).arm(seconds=300, before_start=["mv -T /a /b"])
+    assert script.commands == [
+        ["systemctl", "reset-failed", f"{SWITCH}.service", f"{SWITCH}.timer"],
+        [
+            "systemd-run",
+            f"--unit={SWITCH}",
+            "--on-active=300",
+            "--timer-property=AccuracySec=1s",
+            "--description=Starts the Docker Engine if an operation of quorate.swarm died",
+            "/bin/sh",
+            "-c",
+            "mv -T /a /b; systemctl reset-failed docker.socket docker.service; systemctl start docker.service",
+        ],
+    ]
+
+
+def test_the_switch_is_the_lock_of_the_host() -> None:
+    words = f"Failed to start transient timer unit: Unit {SWITCH}.timer was already loaded or has a fragment file."
+    with pytest.raises(
+        Refused, match=f"another operation .* Wait for it to end; if none runs, systemctl stop {SWITCH}.timer"
+    ):
+        Daemon(SwitchScript((1, "", words)), systemd=True).arm(seconds=300)
+
+
+def test_a_switch_that_cannot_be_armed_is_told() -> None:
+    with pytest.raises(DaemonFailed, match="systemd-run ended with 1: Access denied"):
+        Daemon(SwitchScript((1, "", "Access denied\n")), systemd=True).arm(seconds=300)
+
+
+@pytest.mark.parametrize(("systemd", "seconds"), [(False, 300), (True, 0), (True, -1)])
+def test_no_switch_without_systemd_or_time(systemd: bool, seconds: int) -> None:
+    script = SwitchScript()
+    with pytest.raises(Refused, match="dead_man_timeout"):
+        Daemon(script, systemd=systemd).arm(seconds=seconds)
+    assert script.commands == []
+
+
+def test_names_that_the_shell_would_read_are_quoted() -> None:
+    commands = Daemon(Script(), service="my docker", systemd=True).start_commands()
+    assert commands == [
+        "systemctl reset-failed 'my docker.socket' 'my docker.service'",
+        "systemctl start 'my docker.service'",
+    ]
+
+
+def test_disarm() -> None:
+    script = SwitchScript()
+    Daemon(script, systemd=True).disarm()
+    Daemon(script, systemd=False).disarm()
+    assert script.commands == [["systemctl", "stop", f"{SWITCH}.timer"]]

@@ -141,6 +141,7 @@ def test_service_from_the_local_image(lab: Lab) -> None:
 def test_kill_and_start(lab: Lab) -> None:
     lab.hosts["m3"].kill()
     assert lab.hosts["m3"].power() == "stopped"
+    assert lab.hosts["m1"].run(["ping", "-c1", "-W1", lab.hosts["m3"].address], check=False).returncode != 0
     wait_for(lab.hosts["m1"], "m3", "unreachable")
     lab.hosts["m3"].start()
     assert lab.hosts["m3"].api("GET", "/info")[1]["Swarm"]["LocalNodeState"] == "locked"

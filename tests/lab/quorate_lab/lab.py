@@ -99,6 +99,7 @@ class Host:
         Returns when it accepts ssh and its engine answers, or at once without *wait*. An engine answers late (20 s)
         when it is in a swarm that it cannot reach.
         """
+        self._lab.network.set_power(self.name, on=True)
         self.machine.boot()
         if wait:
             self._wait()
@@ -107,10 +108,15 @@ class Host:
         """Shut the host down in order; returns when it is down."""
         self._forget_connections()
         self.machine.power_off()
+        self._lab.network.set_power(self.name, on=False)
 
     def kill(self) -> None:
-        """Cut the power of the host. The disk keeps what was written (the page cache is that of this machine)."""
+        """Cut the power of the host: nobody hears of it any more, not even that its connections end.
+
+        The disk keeps what was written (the page cache is that of this machine).
+        """
         self._forget_connections()
+        self._lab.network.set_power(self.name, on=False)
         self.machine.kill()
 
     def reboot(self) -> None:
@@ -151,10 +157,10 @@ class Host:
         self.machine.prepare(self._lab.files.public_key())
 
     def destroy(self) -> None:
-        """Cut the power of the host, drop its disk and its cable."""
+        """Pull the cable of the host, cut its power and drop its disk."""
         self._forget_connections()
-        self.machine.destroy()
         self._lab.network.detach(self.name)
+        self.machine.destroy()
 
     def is_plugged(self) -> bool:
         """Tell whether the network cable is in."""

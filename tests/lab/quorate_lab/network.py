@@ -95,6 +95,10 @@ class Network:
         """Plug the cable of *host* in or out; out, the host sees no carrier and nobody reaches it."""
         _batch(f"link set {host} {'up' if plugged else 'down'}", namespace=self.switch)
 
+    def set_power(self, host: str, on: bool) -> None:
+        """Let the network card of *host* work or not; off, nobody gets an answer, whatever the cable and partitions."""
+        _batch(f"link set {host} {'master br0' if on else 'nomaster'}", namespace=self.switch)
+
     def is_plugged(self, host: str) -> bool:
         """Tell whether the cable of *host* is plugged in at the switch."""
         shown = execute(["ip", "-n", self.switch, "-o", "link", "show", "dev", host], check=False).stdout

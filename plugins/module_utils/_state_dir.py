@@ -55,10 +55,7 @@ class StateDir:
         return [path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".tmp"]
 
     def new_work_folder(self, purpose: str) -> Path:
-        """Make an empty folder of mode 0700 beside the state directory, and remove what killed runs left there.
-
-        The caller holds the host's lock (the dead man's switch), or accepts that only one run at a time is made.
-        """
+        """Make an empty folder of mode 0700 beside the state directory. The caller removes it."""
         return Path(tempfile.mkdtemp(prefix=f"{_WORK_PREFIX}{purpose}-", dir=self.path.parent))
 
     def remove_leftovers(self) -> None:
@@ -111,12 +108,14 @@ class StateDir:
         _sync(self.path.parent)
 
     def put_back(self, aside: Path, discarded: Path) -> None:
-        """Undo replace_with, as far as it has come. The engine is stopped.
+        """Undo replace_with, as far as it has come, and also what an earlier put_back had begun. The engine is stopped.
 
         The state that is taken away comes from an archive and may hold an opened key, so it is removed.
         """
         if aside.exists():
             if self.path.exists():
+                if discarded.exists():  # an engine was started between the two renames, and made an empty state
+                    shutil.rmtree(discarded)
                 os.rename(self.path, discarded)
             os.rename(aside, self.path)
             _sync(self.path.parent)
@@ -126,7 +125,10 @@ class StateDir:
     def put_back_commands(self, aside: Path, discarded: Path) -> list[str]:
         """put_back as shell commands, for the dead man's switch."""
         here, old, gone = (shlex.quote(str(path)) for path in (self.path, aside, discarded))
-        return [f"if [ -d {old} ]; then mv -T {here} {gone}; mv -T {old} {here}; fi", f"rm -rf {gone}"]
+        return [
+            f"if [ -d {old} ]; then if [ -e {here} ]; then rm -rf {gone}; mv -T {here} {gone}; fi; mv -T {old} {here}; fi",
+            f"rm -rf {gone}",
+        ]
 
 
 def _copy_entry(entry: os.DirEntry[str], target: Path) -> None:
@@ -148,7 +150,8 @@ def _copy_entry(entry: os.DirEntry[str], target: Path) -> None:
 
 
 def _copy_file(source: str, target: Path, mode: int) -> None:
-    with open(source, "rb", buffering=0) as reader, open(target, "wb", buffering=0) as writer:
+    # The writer is buffered, because a plain one may write less than it was given when the disk is full.
+    with open(source, "rb", buffering=0) as reader, open(target, "wb") as writer:
         os.fchmod(writer.fileno(), mode)
         size = 0
         while block := reader.read(_BLOCK):

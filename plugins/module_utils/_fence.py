@@ -18,7 +18,7 @@ import ssl
 import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _certificate
-from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,9 @@ def probe(address: str, *, cluster_id: str, timeout: float = 3.0) -> Peer:
         address: ip:port of a manager's raft address.
         cluster_id: The swarm in question.
         timeout: Seconds for the connection and for the TLS handshake each.
+
+    Raises:
+        MissingLibrary: cryptography is not installed, so that no certificate can be read.
     """
     try:
         with socket.create_connection(split_address(address), timeout=timeout) as plain:
@@ -76,7 +79,7 @@ def probe(address: str, *, cluster_id: str, timeout: float = 3.0) -> Peer:
         return Peer(address, "unclear", "something listens there without a certificate")
     try:
         certificate = _certificate.describe(ssl.DER_cert_to_PEM_cert(der).encode())
-    except SwarmError as error:
+    except BadArchive as error:
         return Peer(address, "unclear", f"its certificate is not one of a swarm ({error.cause})")
     if certificate.cluster_id == cluster_id:
         return Peer(address, "alive", f"manager {certificate.node_id} of this swarm answers")

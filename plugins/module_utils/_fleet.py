@@ -303,7 +303,7 @@ def _success(outcome: t.Mapping[str, t.Any]) -> str:
 
 
 def restore_report(
-    swarm: Info, *, manifest: t.Mapping[str, t.Any] | None, quorum: t.Mapping[str, t.Any] | None = None
+    swarm: Info, *, manifest: t.Mapping[str, t.Any] | None = None, quorum: t.Mapping[str, t.Any] | None = None
 ) -> list[str]:
     """Say how a swarm stands after its restore, what was archived beside what is there.
 

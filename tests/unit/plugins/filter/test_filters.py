@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters as a playbook uses them. What they decide, test__fleet.py tests."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
+
+FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
+PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
+NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
+
+FENCE: dict[str, Any] = {
+    "target": "m1",
+    "cluster_id": "blue",
+    "target_node_id": "id-m1",
+    "archived_managers": [],
+    "peers": [],
+    "lost": [],
+    "addresses": {},
+}
+SWARM: dict[str, Any] = {
+    "cluster": {"id": "blue", "autolock": True},
+    "services": [],
+    "networks": [],
+    "secrets": [],
+    "configs": [],
+    "nodes": [],
+    "quorum": {"reachable": 1, "managers": 1, "majority": 1, "can_lose": 0},
+}
+#: For each filter what it is given, and what makes no sense to it.
+GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "backup_plan": (({"m1": {"state": "inactive"}},), {"named": [], "leader": "stop", "addresses": {"m1": ["m1"]}}),
+    "backup_report": (({"swarms": [], "others": []}, {}), {}),
+    "fence_plan": (({"m2": {"state": "locked"}},), FENCE),
+    "host_addresses": (({"inventory_hostname": "m1"},), {}),
+    "restore_report": ((SWARM,), {"manifest": None, "quorum": {"reasons": []}}),
+    "superseded_archives": (([],), {"cluster_id": "blue", "keep": 3}),
+}
+BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
+    "backup_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
+    "backup_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
+    "fence_plan": [(({},), {}), (({},), {**FENCE, "typo": 1}), ((None,), FENCE)],
+    "host_addresses": [(("m1",), {}), ((None,), {})],
+    "restore_report": [(({},), {}), ((SWARM,), {"manifest": {}})],
+    "superseded_archives": [((None,), {"cluster_id": "blue", "keep": 3}), (([],), {"cluster_id": "b", "keep": "all"})],
+}
+
+
+def filter_of(name: str) -> Callable[..., Any]:
+    plugin = importlib.import_module(f"{PACKAGE}.{name}").FilterModule()
+    ((offered, function),) = plugin.filters().items()
+    assert offered == name
+    return function  # type: ignore[no-any-return]
+
+
+def test_every_filter_is_tested() -> None:
+    assert NAMES == sorted(GOOD) == sorted(BAD)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_filter_is_the_decision_of_its_name(name: str) -> None:
+    arguments, options = GOOD[name]
+    assert filter_of(name)(*arguments, **options) == getattr(_fleet, name)(*arguments, **options)
+
+
+@pytest.mark.parametrize(("name", "arguments", "options"), [(name, *bad) for name in NAMES for bad in BAD[name]])
+def test_what_makes_no_sense_is_an_error_of_the_filter(
+    name: str, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"quorate.swarm.{name}: the input is not what it has to be") as caught:
+        filter_of(name)(*arguments, **options)
+    assert isinstance(caught.value.__cause__, (AttributeError, KeyError, TypeError, ValueError))
+
+
+def test_a_number_that_a_template_made_a_text_is_taken() -> None:
+    manifests = [{"cluster": {"id": "blue"}, "created": f"2026-01-0{number}T00:00:00Z"} for number in (1, 2)]
+    archives = [{"path": manifest["created"][:10], "good": True, "manifest": manifest} for manifest in manifests]
+    assert filter_of("superseded_archives")(archives, cluster_id="blue", keep="1") == ["2026-01-01"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documented_options_are_those_of_the_decision(name: str) -> None:
+    source = (FILTERS / f"{name}.py").read_text()
+    documentation = yaml.safe_load(re.findall(r'DOCUMENTATION = r"""(.*?)"""', source, re.DOTALL)[0])
+    others = list(inspect.signature(getattr(_fleet, name)).parameters.values())[1:]
+    assert documentation["name"] == name
+    assert set(documentation["options"]) == {"_input", *(parameter.name for parameter in others)}
+    for parameter in others:
+        option = documentation["options"][parameter.name]
+        optional = parameter.default is not inspect.Parameter.empty
+        assert option.get("required", False) is not optional, parameter.name
+        if optional and parameter.default:
+            assert option["default"] == parameter.default

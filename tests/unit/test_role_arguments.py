@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection says in two places has to be the same in both: roles, README files, versions, the action group."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.quorate.swarm.plugins.module_utils._version import COLLECTION_VERSION
+
+COLLECTION = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir() if path.is_dir())
+MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py"))
+
+
+def load(*parts: str) -> Any:
+    return yaml.safe_load(COLLECTION.joinpath(*parts).read_text(encoding="utf-8"))
+
+
+def options_of(role: str) -> dict[str, Any]:
+    options: dict[str, Any] = load("roles", role, "meta", "argument_specs.yml")["argument_specs"]["main"]["options"]
+    return options
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_defaults_are_those_of_the_specification(role: str) -> None:
+    """An option that is required has an empty default, so that a playbook fails by the specification and not by a template."""
+    options = options_of(role)
+    expected = {name: "" if option.get("required") else option["default"] for name, option in options.items()}
+    assert load("roles", role, "defaults", "main.yml") == expected
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_variables_of_a_role_bear_its_name(role: str) -> None:
+    assert [name for name in options_of(role) if not name.startswith(f"{role}_")] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_secrets_are_marked(role: str) -> None:
+    marked = {name for name, option in options_of(role).items() if option.get("no_log")}
+    assert marked == {name for name in options_of(role) if name.endswith(("_key", "_token", "_password"))}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_variable_is_used(role: str) -> None:
+    tasks = "\n".join(path.read_text() for path in (COLLECTION / "roles" / role / "tasks").glob("*.yml"))
+    assert [name for name in options_of(role) if not re.search(rf"\b{name}\b", tasks)] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_other_variable_is_used(role: str) -> None:
+    tasks = "\n".join(path.read_text() for path in (COLLECTION / "roles" / role / "tasks").glob("*.yml"))
+    used = set(re.findall(rf"(?<![\w.]){role}_[a-z_]+", tasks))
+    of_the_playbook = set(re.findall(rf"\b{role}_host\b", load("playbooks", f"{role}.yml")[0]["hosts"]))
+    assert used - set(options_of(role)) - of_the_playbook == set()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_readme_describes_every_variable_with_its_default(role: str) -> None:
+    """A row of a table: | `variable` | default | what it is |."""
+    readme = (COLLECTION / "roles" / role / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", readme, re.MULTILINE))
+    expected = {}
+    for name, option in options_of(role).items():
+        shown = option.get("default")
+        shown = {True: "true", False: "false", "": '""'}.get(shown, str(shown)) if not isinstance(shown, list) else "[]"
+        expected[name] = "required" if option.get("required") else f"`{shown}`"
+    assert rows == expected
+
+
+def test_module_knows_the_version_of_the_collection() -> None:
+    assert load("galaxy.yml")["version"] == COLLECTION_VERSION
+
+
+def test_action_group_is_every_module() -> None:
+    assert load("meta", "runtime.yml")["action_groups"]["swarm"] == MODULES
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_has_a_playbook_that_runs_it(role: str) -> None:
+    (play,) = load("playbooks", f"{role}.yml")
+    assert play["roles"] == [{"role": f"quorate.swarm.{role}"}]

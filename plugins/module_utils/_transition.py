@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Knows how to change a node, or this host's membership, and to wait until the change is seen.
+
+What may be changed, _membership.py decides.
+
+This file is private to the quorate.swarm collection; do not use it from elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
+    EngineError,
+    QuorumLost,
+    Refused,
+    SwarmError,
+    TimedOut,
+    Unreachable,
+    Unsettled,
+)
+from ansible_collections.quorate.swarm.plugins.module_utils._membership import changed_spec, membership
+from ansible_collections.quorate.swarm.plugins.module_utils._model import LocalState, Node
+from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
+from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
+
+#: What a manager may answer while the leader changes, which a demotion can bring about.
+_PASSING = (Unsettled, QuorumLost)
+
+# -- a node, as a manager sees it ----------------------------------------------------------------------------------
+
+
+def wait_for_membership(engine: Engine, node: Node, wanted: t.Container[str], *, timeout: float) -> str:
+    """Wait until a node is one of the words of _membership.membership, and return that word.
+
+    Raises:
+        TimedOut: It is not; the cause says what it is instead.
+    """
+    return wait_for(
+        lambda: membership(engine.nodes(), node.id),
+        lambda seen: seen in wanted,
+        attempted=f"see the change of {node.name} in the node list",
+        timeout=timeout,
+        tolerate=_PASSING,
+        remedy=f"See journalctl -u docker on {node.hostname or 'that node'}; the managers must reach it at port 2377",
+    )
+
+
+def wait_for_state(engine: Engine, node: Node, wanted: t.Container[str], *, timeout: float) -> Node:
+    """Wait until a node is in one of these states (C(ready), C(down) ...), and return it as it is at the end.
+
+    After a change of leader even a ready node is unknown for some seconds (lab fact B1.8), and a node that has left is
+    ready for some 15 seconds more. So this does not fail: what was seen last is returned.
+    """
+    last = [node]
+
+    def look() -> str:
+        last[:] = [seen for seen in engine.nodes() if seen.id == node.id] or last
+        return last[0].state
+
+    with contextlib.suppress(TimedOut):
+        wait_for(
+            look, lambda seen: seen in wanted, attempted=f"see {node.name} settled", timeout=timeout, tolerate=_PASSING
+        )
+    return last[0]
+
+
+def change_node(
+    engine: Engine,
+    node: Node,
+    *,
+    role: str | None,
+    availability: str | None,
+    labels: t.Mapping[str, t.Any] | None,
+    timeout: float,
+) -> None:
+    """Change a node's spec in one write, and wait until a change of role is real.
+
+    Raises:
+        TimedOut: The spec is changed, but the node did not follow in time.
+    """
+    engine.update_node(
+        node.id,
+        lambda spec: changed_spec(spec, role=role, availability=availability, labels=labels),
+        attempted=f"change {node.name}",
+    )
+    if role is not None:
+        wait_for_role(engine, node, role, timeout=timeout)
+
+
+def wait_for_role(engine: Engine, node: Node, role: str, *, timeout: float) -> None:
+    """Wait until a node's part in the quorum is that of its role.
+
+    Raises:
+        TimedOut: The node did not follow in time.
+    """
+    wait_for_membership(engine, node, ("follower", "leader") if role == "manager" else ("worker",), timeout=timeout)
+
+
+def remove_node(engine: Engine, node: Node, *, demote: bool, force: bool, timeout: float) -> None:
+    """Remove a node, after demoting it when it is a member of the raft cluster."""
+    if demote:
+        change_node(engine, node, role="worker", availability=None, labels=None, timeout=timeout)
+    engine.remove_node(node.id, force=force)
+    wait_for_membership(engine, node, ("absent",), timeout=timeout)
+
+
+# -- this host's own membership ------------------------------------------------------------------------------------
+
+
+def create_swarm(
+    engine: Engine, *, advertise_address: str, listen_address: str, data_path_address: str, timeout: float
+) -> Survey:
+    """Create a swarm with this host as its only manager."""
+    engine.init(advertise_address=advertise_address, listen_address=listen_address, DataPathAddr=data_path_address)
+    return _wait_until_member(engine, "manager", timeout=timeout)
+
+
+def join_swarm(
+    engine: Engine,
+    *,
+    role: str,
+    token: str,
+    remote_addresses: t.Sequence[str],
+    advertise_address: str,
+    listen_address: str,
+    data_path_address: str,
+    timeout: float,
+) -> Survey:
+    """Join a swarm, and wait until this side is ready.
+
+    The engine answers after 20 s at the latest and may go on in the background, so its state counts, not its answer
+    (lab fact B10). A join that ends in an error is undone, because the engine refuses to join again until it has left.
+
+    Raises:
+        EngineError: The engine refused; nothing has changed.
+        Refused: The token was that of the other role.
+        TimedOut: This host has not become what it should, or is still trying.
+    """
+    try:
+        engine.join(
+            token=token,
+            remote_addresses=remote_addresses,
+            advertise_address=advertise_address,
+            listen_address=listen_address,
+            data_path_address=data_path_address,
+        )
+    except Unreachable:
+        raise
+    except SwarmError as error:
+        if engine.local_state().state == "inactive":
+            raise _explained(error, remote_addresses) from error
+    return _wait_until_member(engine, role, timeout=timeout)
+
+
+def _explained(error: SwarmError, remote_addresses: t.Sequence[str]) -> SwarmError:
+    """The engine's refusal to join, with where it tried."""
+    message = error.details.get("message") or error.cause
+    return EngineError(
+        f"join the swarm at {', '.join(remote_addresses)}",
+        f"the engine answered: {message}",
+        "Check the token, the addresses, and that the managers and this host reach one another at port 2377",
+        **error.details,
+    )
+
+
+def _wait_until_member(engine: Engine, role: str, *, timeout: float) -> Survey:
+    attempted = f"see this host as a {role} of the swarm"
+    last: list[Survey] = []
+
+    def look() -> str:
+        found = survey(engine, timeout=0)
+        last[:] = [found]
+        if found.state == "manager":
+            return membership(found.nodes, found.local.node_id if found.local else "")
+        return found.state
+
+    awaited = ("leader", "follower") if role == "manager" else ("worker",)
+    # A host that is to be a manager may look like a worker until it has joined the quorum, but never the other way.
+    final = (*awaited, "error", "inactive", *(("leader", "follower") if role == "worker" else ()))
+    try:
+        seen = wait_for(look, lambda seen: seen in final, attempted=attempted, timeout=timeout, tolerate=_PASSING)
+    except TimedOut as error:
+        if last and last[0].state == "worker":
+            raise _other_role(attempted, role, last[0].local) from error
+        raise
+    if seen in awaited:
+        return last[0]
+    if seen in ("leader", "follower"):
+        raise _other_role(attempted, role, last[0].local)
+    if seen == "error":
+        engine.leave()
+    words = last[0].local.error if last[0].local else ""
+    raise EngineError(
+        attempted,
+        f"the engine gave up: {words or 'it is in no swarm'}",
+        "Check the addresses, and that the managers and this host reach one another at port 2377",
+    )
+
+
+def _other_role(attempted: str, role: str, local: LocalState | None) -> Refused:
+    other = "worker" if role == "manager" else "manager"
+    node_id = local.node_id if local else ""
+    return Refused(
+        attempted,
+        f"it has joined as a {other}, so the token was that of {other}s",
+        f"Give it its role from a manager: quorate.swarm.swarm_node with node {node_id} and role {role}",
+        node_id=node_id,
+    )
+
+
+def leave_swarm(engine: Engine, *, force: bool, timeout: float) -> None:
+    """Leave the swarm, which empties the state directory, and wait until the engine says that it is in none.
+
+    Raises:
+        TimedOut: It still is.
+    """
+    with contextlib.suppress(Unsettled):  # it first stops the tasks, which may take longer than we wait for an answer
+        engine.leave(force=force)
+    wait_for(
+        engine.local_state,
+        lambda local: local.state == "inactive",
+        attempted="see this host out of its swarm",
+        timeout=timeout,
+        tolerate=(Unsettled,),
+    )

@@ -4,7 +4,7 @@
 """Knows CRC-32C (Castagnoli), the checksum of etcd's WAL and snapshots.
 
 The C(crc32c) package computes it when it is installed. Python itself has no such function (zlib's CRC-32 is another
-polynomial), so there is one here: byte by byte for a short record, and for long data in 1024 lanes at once.
+polynomial), so there is one here: byte by byte for short data, and in many lanes at once for long.
 
 This file is private to the quorate.swarm collection; do not use it from elsewhere.
 """
@@ -21,9 +21,9 @@ except ImportError:
     HAS_CRC32C = False
 
 _POLYNOMIAL = 0x82F63B78  # reflected
-_LANES = 1024
-_STEPS = 256  # bytes of a lane
-_BLOCK = _LANES * _STEPS
+_LANE = 128  # bytes
+_MOST_LANES = 2048
+_LONG = 64 * _LANE  # from here on lanes are faster
 _ALL_ONES = 0xFFFFFFFF
 
 
@@ -37,11 +37,13 @@ def crc32c(data: bytes, value: int = 0) -> int:
     if HAS_CRC32C:
         return int(_package_crc32c(data, value))
     register = value ^ _ALL_ONES
-    blocks_end = len(data) - len(data) % _BLOCK
-    for start in range(0, blocks_end, _BLOCK):
-        register = _block(data[start : start + _BLOCK], register)
+    place = 0
+    while len(data) - place >= _LONG:
+        lanes = min((len(data) - place) // _LANE, _MOST_LANES)
+        register = _advance(data[place : place + lanes * _LANE], register, lanes)
+        place += lanes * _LANE
     table = _table()
-    for byte in data[blocks_end:]:
+    for byte in data[place:]:
         register = table[(register ^ byte) & 0xFF] ^ (register >> 8)
     return register ^ _ALL_ONES
 
@@ -70,7 +72,7 @@ def _lane_shift() -> tuple[tuple[int, ...], ...]:
     table = _table()
 
     def after_one_lane(register: int) -> int:
-        for dummy in range(_STEPS):
+        for dummy in range(_LANE):
             register = table[register & 0xFF] ^ (register >> 8)
         return register
 
@@ -85,8 +87,8 @@ def _lane_shift() -> tuple[tuple[int, ...], ...]:
     return tuple(tables)
 
 
-def _block(data: bytes, register: int) -> int:
-    """Advance the register over one block of _LANES lanes, each of _STEPS consecutive bytes.
+def _advance(data: bytes, register: int, lanes: int) -> int:
+    """Advance the register over data that consists of lanes, each of _LANE consecutive bytes.
 
     The registers of all lanes are kept as four planes, one per byte of the register, and advance together: an exclusive
     or of long integers, and a table look-up by bytes.translate(). A CRC is linear, so every lane but the first starts
@@ -94,13 +96,13 @@ def _block(data: bytes, register: int) -> int:
     """
     planes = [int.from_bytes(bytes([register >> shift & 0xFF]), "little") for shift in (0, 8, 16, 24)]
     tables = _table_planes()
-    for step in range(_STEPS):
-        index = (planes[0] ^ int.from_bytes(data[step::_STEPS], "little")).to_bytes(_LANES, "little")
+    for step in range(_LANE):
+        index = (planes[0] ^ int.from_bytes(data[step::_LANE], "little")).to_bytes(lanes, "little")
         looked_up = [int.from_bytes(index.translate(table), "little") for table in tables]
         planes = [planes[1] ^ looked_up[0], planes[2] ^ looked_up[1], planes[3] ^ looked_up[2], looked_up[3]]
     first, second, third, fourth = _lane_shift()
     register = 0
-    for lane in zip(*(plane.to_bytes(_LANES, "little") for plane in planes)):
+    for lane in zip(*(plane.to_bytes(lanes, "little") for plane in planes)):
         register = (
             first[register & 0xFF]
             ^ second[register >> 8 & 0xFF]

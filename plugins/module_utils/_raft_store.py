@@ -174,10 +174,13 @@ def records(segment: Segment, *, crc: int, is_last: bool) -> t.Iterator[Record]:
     size = segment.path.stat().st_size
     offset = 0
     with open(segment.path, "rb") as file:
-        while offset + 8 <= size:
-            frame = int.from_bytes(file.read(8), "little")
+        while True:
+            frame = _length_field(file, offset, size)
             if frame == 0:
-                break
+                stray = _first_data(file, offset)
+                frame = _length_field(file, offset, size)  # a running engine may have appended meanwhile
+                if stray is None or frame == 0:
+                    break
             length = frame & ((1 << 56) - 1)
             padding = (frame >> 56) & 7 if frame >> 63 else 0
             if padding != -length % 8:
@@ -196,12 +199,13 @@ def records(segment: Segment, *, crc: int, is_last: bool) -> t.Iterator[Record]:
             if crc != expected:
                 raise _bad(segment.path, f"the checksum is {crc:08x}, and {expected:08x} by the record", offset)
             yield Record(type=kind, data=data, crc=crc, segment=segment.path, offset=offset)
-            file.seek(padding, os.SEEK_CUR)
             offset = end
-        if is_last:
-            _check_preallocated(file, segment.path, offset)
-        elif offset != size:
-            raise _bad(segment.path, "the segment has no frame here, though another segment follows it", offset)
+    if stray is not None:
+        raise _bad(segment.path, f"the log ends at {offset}, but data is behind it: a part was overwritten", stray)
+    if is_last and offset >= SEGMENT_SIZE:
+        raise _bad(segment.path, "the segment is full, but the one that must follow it is missing", offset)
+    if not is_last and offset != size:
+        raise _bad(segment.path, "the segment has no frame here, though another segment follows it", offset)
 
 
 class _Log:
@@ -388,17 +392,20 @@ def _read_record(file: t.BinaryIO, length: int) -> tuple[int, int, bytes]:
     return kind, crc, content[place:] + file.read(length - len(content))
 
 
-def _check_preallocated(file: t.BinaryIO, path: Path, end: int) -> None:
-    """Behind the last frame of the last segment there are only zeros, and room for more."""
-    if end >= SEGMENT_SIZE:
-        raise _bad(path, "the segment is full, but the one that must follow it is missing", end)
-    file.seek(end)
-    place = end
+def _length_field(file: t.BinaryIO, offset: int, size: int) -> int:
+    """The field a frame begins with; 0 where no frame begins, or none fits. The file stands behind it then."""
+    file.seek(offset)
+    return int.from_bytes(file.read(8), "little") if offset + 8 <= size else 0
+
+
+def _first_data(file: t.BinaryIO, offset: int) -> int | None:
+    """The offset of the first byte from there on that is not zero; None when only zeros follow, as preallocated."""
+    file.seek(offset)
     while chunk := file.read(_CHUNK):
         if chunk.count(0) != len(chunk):
-            place += len(chunk) - len(chunk.lstrip(b"\0"))
-            raise _bad(path, f"the log ends at {end}, but there is data behind it: a part was overwritten", place)
-        place += len(chunk)
+            return offset + len(chunk) - len(chunk.lstrip(b"\0"))
+        offset += len(chunk)
+    return None
 
 
 def _size_warnings(last: Segment) -> t.Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _crc32c as module
 
-BLOCK = 1024 * 256
+LANE, BLOCK = 128, 2048 * 128
 
 
 def by_definition(data: bytes, value: int = 0) -> int:
@@ -45,7 +45,9 @@ def test_known_values(data: bytes, expected: int) -> None:
     assert module.crc32c(data) == expected
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 513])
+@pytest.mark.parametrize(
+    "size", [0, 1, 7, 64 * LANE - 1, 64 * LANE, 65 * LANE + 1, BLOCK - 1, BLOCK, 2 * BLOCK + 65 * LANE + 5]
+)
 @pytest.mark.usefixtures("implementation")
 def test_it_is_the_definition_for_any_size_and_seed(size: int) -> None:
     generator = random.Random(size)

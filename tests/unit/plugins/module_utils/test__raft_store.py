@@ -303,7 +303,7 @@ def test_every_flipped_byte_but_padding_is_seen(tmp_path: Path) -> None:
 
 def test_zeroed_frame_length_ends_the_log_but_data_follows(tmp_path: Path) -> None:
     error, segment = damaged(tmp_path, {0: bytes(8)})
-    assert "there is data behind it" in error.cause
+    assert "data is behind it" in error.cause
     assert error.details["offset"] == segment.offsets[DAMAGED_FRAME] + 8
 
 

@@ -16,7 +16,13 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _node_key, _raft_store, _state_facts
+from ansible_collections.quorate.swarm.plugins.module_utils import (
+    _archive,
+    _certificate,
+    _node_key,
+    _raft_store,
+    _state_facts,
+)
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
@@ -34,6 +40,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._manifest import arc
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Cluster, Inventory, Node, host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import quorum_health, stop_reasons
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
+from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_CERTIFICATE, NODE_KEY
 from ansible_collections.quorate.swarm.plugins.module_utils._step_down import hand_over
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey, wait_until_settled
 from ansible_collections.quorate.swarm.plugins.module_utils._version import COLLECTION_VERSION
@@ -64,7 +71,7 @@ class BackupPlan:
     node: Node
     engine_version: str
     cluster: Cluster
-    unlock_key: str
+    unlock_key: str = dataclasses.field(repr=False)
     hand_over_leadership: bool
     created: str
 
@@ -210,12 +217,7 @@ class Backup:
             )
         cluster = self.engine.cluster()
         unlock_key = self._unlock_key(cluster)
-        if not self.state.exists:
-            raise Refused(
-                f"back up {self.state.path}",
-                "there is no swarm state in it",
-                "Give the state directory of this engine as state_directory",
-            )
+        self._require_own_state(cluster, node)
         require_private_directory(options.directory)
         self.state.require_room(self.state.size())
         local = found.local
@@ -238,13 +240,27 @@ class Backup:
             "back up this manager", "the node list does not show it as a manager", "Run it on another manager"
         )
 
+    def _require_own_state(self, cluster: Cluster, node: Node) -> None:
+        """See that the state directory is this manager's, with the library that will check its copy."""
+        attempted = f"back up {self.state.path}"
+        remedy = "Give the state directory of this engine as state_directory"
+        if not self.state.exists:
+            raise Refused(attempted, "there is no swarm state in it", remedy)
+        certificate = _certificate.describe((self.state.path / NODE_CERTIFICATE).read_bytes())
+        if (certificate.node_id, certificate.cluster_id) != (node.id, cluster.id):
+            raise Refused(
+                attempted,
+                f"it is of node {certificate.node_id} of swarm {certificate.cluster_id}, not of this engine",
+                remedy,
+            )
+
     def _unlock_key(self, cluster: Cluster) -> str:
         """Fetch the unlock key when autolock is on, and prove on this disk that it will open this manager again."""
         if not cluster.autolock:
             return ""
         unlock_key = self.engine.unlock_key()
         self.hide(unlock_key)
-        path = self.state.path / "certificates" / "swarm-node.key"
+        path = self.state.path / NODE_KEY
         node_key = _node_key.parse_node_key(path.read_bytes())
         if node_key.sealed and not _node_key.opens(node_key, _node_key.parse_unlock_key(unlock_key)):
             raise Refused(
@@ -330,7 +346,7 @@ class Backup:
             tolerate=(Unsettled, QuorumLost, NotAManager, Unreachable),
         )
         nodes = wait_until_settled(self.engine, timeout=self.options.settle_timeout)
-        outage_decision(nodes, plan.node, allow_control_plane_outage=False)
+        outage_decision(nodes, plan.node, allow_control_plane_outage=self.options.allow_control_plane_outage)
 
     def _is_follower(self, node_id: str) -> bool:
         managers = {node.id: node.manager for node in self.engine.nodes()}
@@ -361,9 +377,9 @@ class Backup:
                     self.state.copy_to(copy)
                     facts = self._check(copy, plan, marker)
                     break
-                except (BadArchive, FileNotFoundError):
+                except BaseException as error:
                     shutil.rmtree(copy, ignore_errors=True)
-                    if not left:
+                    if not left or not isinstance(error, (BadArchive, FileNotFoundError)):
                         raise
                     time.sleep(1)
             return copy, facts

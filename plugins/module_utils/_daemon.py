@@ -38,6 +38,7 @@ class Daemon:
     def __init__(self, run: Runner, *, service: str = "docker", systemd: bool | None = None) -> None:
         self._run = run
         self._service = service
+        self._armed = False
         self.systemd = os.path.isdir("/run/systemd/system") if systemd is None else systemd
 
     @property
@@ -150,6 +151,7 @@ class Daemon:
             ]
         )
         if rc == 0:
+            self._armed = True
             return
         text = (err or out).strip()
         if "already" in text or "exists" in text:
@@ -161,6 +163,7 @@ class Daemon:
         raise DaemonFailed(attempted, f"systemd-run ended with {rc}: {text}", "See journalctl")
 
     def disarm(self) -> None:
-        """Cancel the dead man's switch. No error when it is not armed."""
-        if self.systemd:
+        """Cancel the dead man's switch that this object armed; never that of another operation."""
+        if self._armed:
+            self._armed = False
             self._run(["systemctl", "stop", f"{SWITCH}.timer"])

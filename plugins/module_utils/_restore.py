@@ -49,7 +49,7 @@ class RestoreOptions:
     """What the operator asked for; times in seconds. See the documentation of swarm_restore."""
 
     archive: Path
-    unlock_key: str
+    unlock_key: str = dataclasses.field(repr=False)
     allow_missing_manifest: bool
     allow_engine_downgrade: bool
     replace_state: bool

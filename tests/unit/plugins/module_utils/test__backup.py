@@ -320,7 +320,6 @@ def test_an_autolocked_manager_isunlocked_again_with_the_key_fetched_before(worl
         assert b"SWM" not in member.read()
 
 
-@pytest.mark.xfail(strict=True, reason="unlock_key of BackupPlan is no field(repr=False)")
 def test_the_key_is_not_shown_by_the_plan(world: World) -> None:
     world.host.join(unlock_key=UNLOCK_KEY)
     plan = world.backup().plan()
@@ -534,9 +533,6 @@ def test_autolock_that_was_just_switched_on_needs_no_unlock(world: World) -> Non
     assert world.effects == COLD
 
 
-@pytest.mark.xfail(
-    strict=True, reason="plan() does not see that cryptography is missing, so the engine is stopped in vain"
-)
 def test_a_missing_library_is_found_before_the_stop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_certificate, "HAS_CRYPTOGRAPHY", False)
     with pytest.raises(MissingLibrary):
@@ -588,9 +584,6 @@ def test_without_the_switch_nothing_is_armed(world: World) -> None:
     assert [effect for effect in world.effects if effect != "disarm"] == ["settle", "stop", "copy", "start", "archive"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a backup that armed nothing disarms whatever is armed: the switch of another run"
-)
 def test_without_the_switch_that_of_another_operation_stays_armed(world: World) -> None:
     world.host.switch = (600, "of a restore")
     world.make(dead_man_timeout=0)
@@ -830,9 +823,6 @@ def test_the_quorum_is_judged_again_after_the_leadership_was_handed_over(
     assert stepping_down.effects == ["hand over"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the second look at the quorum ignores allow_control_plane_outage and then asks for it"
-)
 def test_the_leader_of_two_hands_over_when_the_outage_is_allowed(stepping_down: World) -> None:
     be_leader(stepping_down, 2)
     stepping_down.make(leader="step_down", allow_control_plane_outage=True)
@@ -894,9 +884,6 @@ def test_a_hot_copy_is_given_up_after_three_attempts(world: World) -> None:
     assert (world.leftovers(), world.archives()) == ([], [])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_copy_hot removes its copy, which holds keys, only after BadArchive and FileNotFoundError"
-)
 def test_a_hot_copy_is_removed_whatever_fails(world: World) -> None:
     def fill_the_disk() -> None:
         raise OSError(28, "No space left on device")

@@ -191,8 +191,12 @@ def test_names_that_the_shell_would_read_are_quoted() -> None:
     ]
 
 
-def test_disarm() -> None:
+def test_only_the_own_switch_is_disarmed() -> None:
     script = SwitchScript()
-    Daemon(script, systemd=True).disarm()
-    Daemon(script, systemd=False).disarm()
-    assert script.commands == [["systemctl", "stop", f"{SWITCH}.timer"]]
+    daemon = Daemon(script, systemd=True)
+    daemon.disarm()
+    assert script.commands == []
+    daemon.arm(seconds=300)
+    daemon.disarm()
+    daemon.disarm()
+    assert script.commands[2:] == [["systemctl", "stop", f"{SWITCH}.timer"]]

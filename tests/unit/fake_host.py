@@ -203,7 +203,7 @@ class FakeHost:
         self.effects: list[str] = []
         self.api = api
         self.state = NotedStateDir(folder / "swarm", self.effects)
-        self.state.path.mkdir(parents=True)
+        self.state.path.mkdir(parents=True, exist_ok=True)
         self.running = True
         self.peers_alive = True
         self.switch: tuple[int, str] | None = None
@@ -295,6 +295,8 @@ class FakeHost:
         if self.running:
             self._stale = self.api.closed
             self.unlocked = False
+            if self.condition == "manager":
+                self._seal()
         elif (self.state.path / WAL).exists():
             self.change(lambda store: store.update(commit=store["last"]))
         return 0, "", ""
@@ -317,11 +319,20 @@ class FakeHost:
             return "down"
         if not self.state.exists:
             return "inactive"
-        if _node_key.parse_node_key((self.state.path / NODE_KEY).read_bytes()).sealed and not self.unlocked:
+        if self._node_key().sealed and not self.unlocked:
             return "locked"
         members = [node["ID"] for node in self.store["nodes"] if "ManagerStatus" in node]
         alive = len(members) if self.peers_alive else members.count(self.own_id)
         return "manager" if alive * 2 > len(members) else "leaderless"
+
+    def _node_key(self) -> _node_key.NodeKey:
+        return _node_key.parse_node_key((self.state.path / NODE_KEY).read_bytes())
+
+    def _seal(self) -> None:
+        """Seal the key when the swarm is autolocked, as an engine does as soon as there is a leader."""
+        if self.store["unlock_key"] and not self._node_key().sealed:
+            (self.state.path / NODE_KEY).write_bytes(node_key_pem(self.store["unlock_key"]))
+            self.unlocked = True
 
     def _install(self) -> None:
         answers: dict[str, Callable[[Request], list[Any]]] = {
@@ -415,7 +426,7 @@ class FakeHost:
         if self.condition != "locked":
             return [409, {"message": "swarm is not locked"}]
         key = _node_key.parse_unlock_key(request.body["UnlockKey"])
-        if not _node_key.opens(_node_key.parse_node_key((self.state.path / NODE_KEY).read_bytes()), key):
+        if not _node_key.opens(self._node_key(), key):
             return [401, {"message": "swarm could not be unlocked: invalid key provided"}]
         self.unlocked = True
         return [200, None]
@@ -424,7 +435,7 @@ class FakeHost:
         if not request.body["ForceNewCluster"]:
             raise AssertionError("a restore creates no swarm")
         self.effects.append("force new cluster")
-        if self.condition == "locked":
+        if self._node_key().sealed:  # not even when it was unlocked (lab fact B4.10)
             return [503, {"message": LOCKED}]
         own, autolock = self.own_id, request.body["Spec"]["EncryptionConfig"]["AutoLockManagers"]
 
@@ -440,7 +451,5 @@ class FakeHost:
             self.on_force(store)
 
         self.change(force)
-        if autolock:
-            (self.state.path / NODE_KEY).write_bytes(node_key_pem(self.store["unlock_key"]))
-            self.unlocked = True
-        return [200, own]
+        self._seal()
+        return [200, json.dumps(own)]

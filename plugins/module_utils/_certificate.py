@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import datetime
 import hashlib
 import re
 import typing as t
@@ -152,7 +151,7 @@ def _name(certificate: t.Any, attribute: t.Any) -> str:
 def _iso(certificate: t.Any, attribute: str) -> str:
     """A date of validity. cryptography 42 deprecated the attributes without time zone."""
     moment = getattr(certificate, attribute + "_utc", None) or getattr(certificate, attribute)
-    return t.cast("datetime.datetime", moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def _signed_by(certificate: t.Any, issuer: t.Any) -> bool:

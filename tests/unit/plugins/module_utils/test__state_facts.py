@@ -9,7 +9,7 @@ import calendar
 import datetime
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 import pytest
 from cryptography import x509
@@ -96,8 +96,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     """Return a function that makes a state directory; its raft store, tested elsewhere, is read as POSITION."""
     monkeypatch.setattr(_raft_store, "position", lambda directory: POSITION)
 
-    def make(files: dict[str, bytes | None] | dict[str, bytes] = MANAGER) -> Path:
-        for path, content in files.items():
+    def make(files: Mapping[str, bytes | None] | None = None) -> Path:
+        for path, content in (files or MANAGER).items():
             (tmp_path / path).parent.mkdir(exist_ok=True)
             if content is not None:
                 (tmp_path / path).write_bytes(content)

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Knows the order of a restore on one host, and how to put everything back when it fails.
 
-Nothing is touched before the archive is extracted beside the state directory, checked, and its key opened there. The
-swap is two renames. From before the stop until the restored swarm is proven, the dead man's switch would put the old
-state back and start the engine.
+Nothing is touched before the archive is extracted beside the state directory and checked there. The swap is two renames.
+From before the stop until the restored swarm is proven, the dead man's switch would put the old state back, remove the
+copy, whose key is opened only then, and start the engine.
 
 This file is private to the quorate.swarm collection; do not use it from elsewhere.
 """
@@ -13,6 +13,7 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import shutil
 import typing as t
 from pathlib import Path
@@ -38,7 +39,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer, probe_all
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of, inventory_difference, version_tuple
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir, utc_stamp
-from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
+from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE, Survey, survey
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
 _TRANSIENT = (Unsettled, QuorumLost, Unreachable, NotAManager, Locked)
@@ -329,13 +330,13 @@ class Restore:
         Raises:
             SwarmError: The restore failed. The old state is back and the engine started, or the text says what is not.
         """
-        self._open_key(facts)
         if self.options.dead_man_timeout:
             self.daemon.arm(
                 seconds=self.options.dead_man_timeout,
                 before_start=[
                     *self.daemon.stop_commands(),
                     *self.state.put_back_commands(self.aside, self._discarded),
+                    f"rm -rf {shlex.quote(str(self._staged.parent))}",
                 ],
             )
         had_state = self.state.exists
@@ -344,6 +345,7 @@ class Restore:
                 with self.steps.step("stop"):
                     self.daemon.stop()
                 with self.steps.step("swap the state directories"):
+                    self._open_key(facts)
                     self.state.replace_with(self._staged, self.aside)
                 result = self._bring_up(facts)
             except Exception as error:
@@ -381,12 +383,13 @@ class Restore:
                 remedy="See journalctl -u docker",
             )
         with self.steps.step("force a new cluster"):
-            self.engine.force_new_cluster(
-                autolock=self.autolock,
-                listen_address=facts.docker_state.get("ListenAddr") or "0.0.0.0:2377",
-                advertise_address=facts.docker_state.get("AdvertiseAddr") or facts.address or "",
-                data_path_address=facts.docker_state.get("DataPathAddr") or "",
-            )
+            if not self._leads_alone(facts):
+                self.engine.force_new_cluster(
+                    autolock=self.autolock,
+                    listen_address=facts.docker_state.get("ListenAddr") or "0.0.0.0:2377",
+                    advertise_address=facts.docker_state.get("AdvertiseAddr") or facts.address or "",
+                    data_path_address=facts.docker_state.get("DataPathAddr") or "",
+                )
         with self.steps.step("wait for the leader"):
             wait_for(
                 lambda: self._leads(facts.node_id),
@@ -397,6 +400,34 @@ class Restore:
             )
         with self.steps.step("compare with the manifest"):
             return self._compare(facts)
+
+    def _leads_alone(self, facts: _state_facts.StateFacts) -> bool:
+        """Whether it leads its swarm without being forced to, as the only manager of a swarm does.
+
+        Where it was autolocked, it has sealed its key again by then, and no engine can force a new cluster with a sealed
+        key (lab fact B4.10).
+
+        Raises:
+            Refused: Another manager is in its swarm, and there is a leader, so a quorum lives.
+        """
+        try:
+            managers = wait_for(
+                lambda: [node for node in self.engine.nodes() if node.manager is not None],
+                bool,
+                attempted="see whether the restored manager leads by itself",
+                timeout=0 if self._other_managers(facts) else DECISIVE,
+                tolerate=_TRANSIENT,
+            )
+        except TimedOut:
+            return False
+        others = [node.name for node in managers if node.id != facts.node_id]
+        if others:
+            raise Refused(
+                "force a new cluster on this manager",
+                f"it has found a living quorum of its swarm, with {', '.join(others)}",
+                "Do not restore a swarm that lives: rejoin the broken manager",
+            )
+        return True
 
     def _leads(self, node_id: str | None) -> bool:
         me = next((node for node in self.engine.nodes() if node.id == node_id), None)

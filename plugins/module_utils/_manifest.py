@@ -94,7 +94,7 @@ def parse_manifest(data: bytes) -> dict[str, t.Any]:
     """
     try:
         manifest = json.loads(data.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadArchive(_READ, f"manifest.json is not JSON ({error})", _DAMAGED) from None
     return check_manifest(manifest)
 

@@ -142,10 +142,7 @@ def segments_from(state_dir: Path, index: int) -> list[Segment]:
         if match:
             found.append(Segment(state_dir / WAL / name, int(match.group(1), 16), int(match.group(2), 16)))
     if not found:
-        raise _bad(
-            state_dir / WAL,
-            f"there is no .wal file: {NO_WAL}",
-        )
+        raise _bad(state_dir / WAL, f"there is no .wal file: {NO_WAL}")
     first = max((place for place, segment in enumerate(found) if segment.index <= index), default=None)
     if first is None:
         raise _bad(

@@ -256,7 +256,7 @@ def _parse_docker_state(data: bytes) -> dict[str, t.Any]:
     """docker-state.json: an object (moby/moby daemon/cluster/noderunner.go, nodeStartConfig)."""
     try:
         parsed = json.loads(data.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise BadArchive("", "it is not a JSON object: an engine would not start at all", _ANOTHER)
@@ -268,5 +268,5 @@ def _parse_known_managers(data: bytes) -> tuple[tuple[str, str], ...]:
     try:
         parsed = json.loads(data.decode("utf-8"))
         return tuple((str(manager["node_id"]), str(manager["addr"])) for manager in parsed)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise BadArchive("", "it is no list of managers: an engine would not start at all", _ANOTHER) from None

@@ -76,7 +76,9 @@ def test_without_autolock_there_is_no_fingerprint() -> None:
     check_manifest(manifest)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b"{}", b'{"schema": "1"}', b'{"schema": true}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"\xff", b"[]", b"{}", b"[" * 200_000, b'{"schema": "1"}', b'{"schema": true}']
+)
 def test_what_is_no_manifest(data: bytes) -> None:
     with pytest.raises(BadArchive, match=r"not JSON|not a manifest"):
         parse_manifest(data)

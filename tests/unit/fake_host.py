@@ -157,7 +157,7 @@ class NotedStateDir(StateDir):
     def __init__(self, path: Path, effects: list[str]) -> None:
         super().__init__(path)
         self._effects = effects
-        self.before: dict[str, Callable[[], None]] = {}
+        self.before: dict[str, Callable[[], object]] = {}
 
     def _note(self, effect: str) -> None:
         self._effects.append(effect)
@@ -225,13 +225,18 @@ class FakeHost:
 
     @property
     def store(self) -> dict[str, Any]:
-        return json.loads((self.state.path / WAL).read_text())  # type: ignore[no-any-return]
+        store: dict[str, Any] = json.loads((self.state.path / WAL).read_text())
+        return store
 
     def change(self, change: Callable[[dict[str, Any]], Any]) -> None:
         """Change what the swarm consists of."""
         store = self.store
         change(store)
         (self.state.path / WAL).write_text(json.dumps(store))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the state directory."""
+        (self.state.path / name).write_bytes(content)
 
     def me(self, store: dict[str, Any]) -> dict[str, Any]:
         """This host's own entry of the node list."""
@@ -331,7 +336,7 @@ class FakeHost:
     def _seal(self) -> None:
         """Seal the key when the swarm is autolocked, as an engine does as soon as there is a leader."""
         if self.store["unlock_key"] and not self._node_key().sealed:
-            (self.state.path / NODE_KEY).write_bytes(node_key_pem(self.store["unlock_key"]))
+            self.write(NODE_KEY, node_key_pem(self.store["unlock_key"]))
             self.unlocked = True
 
     def _install(self) -> None:

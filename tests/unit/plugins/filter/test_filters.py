@@ -62,7 +62,7 @@ def filter_of(name: str) -> Callable[..., Any]:
     plugin = importlib.import_module(f"{PACKAGE}.{name}").FilterModule()
     ((offered, function),) = plugin.filters().items()
     assert offered == name
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def test_every_filter_is_tested() -> None:
@@ -85,7 +85,7 @@ def test_what_makes_no_sense_is_an_error_of_the_filter(
 
 
 def test_a_number_that_a_template_made_a_text_is_taken() -> None:
-    manifests = [{"cluster": {"id": "blue"}, "created": f"2026-01-0{number}T00:00:00Z"} for number in (1, 2)]
+    manifests: list[Any] = [{"cluster": {"id": "blue"}, "created": f"2026-01-0{number}T00:00:00Z"} for number in (1, 2)]
     archives = [{"path": manifest["created"][:10], "good": True, "manifest": manifest} for manifest in manifests]
     assert filter_of("superseded_archives")(archives, cluster_id="blue", keep="1") == ["2026-01-01"]
 

@@ -34,6 +34,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node
 from ansible_collections.quorate.swarm.plugins.module_utils._node_key import fingerprint
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import FakeApi, managers
 from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     KEY,
@@ -372,7 +373,12 @@ def test_downtime_is_from_the_stop_until_the_engine_answers(
 
     world.host.run = slow  # type: ignore[method-assign]
     world.host.state.before["copy"] = lambda: clock.pause(0.125)
-    monkeypatch.setattr(_archive, "prune", lambda *dummy, **dummy2: clock.pause(100) or [])
+
+    def prune(*dummy: Any, **dummy2: Any) -> list[Path]:
+        clock.pause(100)
+        return []
+
+    monkeypatch.setattr(_archive, "prune", prune)
     assert world.make(keep=1)["downtime"] == 3.875
 
 
@@ -463,7 +469,7 @@ def leave(world: World) -> None:
 
 
 def lock(world: World) -> None:
-    (world.host.state.path / NODE_KEY).write_bytes(node_key_pem(UNLOCK_KEY))
+    world.host.write(NODE_KEY, node_key_pem(UNLOCK_KEY))
     world.host.unlocked = False
 
 
@@ -498,7 +504,7 @@ def test_a_directory_that_others_can_enter_is_refused(world: World) -> None:
 
 def test_a_state_directory_that_is_not_the_engines_is_refused(world: World, tmp_path: Path) -> None:
     backup = world.backup()
-    backup.state = type(backup.state)(tmp_path / "elsewhere", world.effects)
+    backup.state = StateDir(tmp_path / "elsewhere")
     with pytest.raises(Refused, match="Give the state directory of this engine as state_directory"):
         backup.plan()
     assert world.effects == []
@@ -530,7 +536,7 @@ def test_a_file_system_that_is_full_is_refused(world: World, monkeypatch: pytest
 def test_a_key_that_does_not_open_this_manager_again_is_refused(world: World) -> None:
     """A rotation has not arrived here: the swarm's key would not open what is on this disk."""
     world.host.join(unlock_key=UNLOCK_KEY)
-    (world.host.state.path / NODE_KEY).write_bytes(node_key_pem(OTHER_UNLOCK_KEY))
+    world.host.write(NODE_KEY, node_key_pem(OTHER_UNLOCK_KEY))
     error = refused(world, Refused)
     assert "the swarm's unlock key does not open this manager's own key file" in str(error)
     assert world.hidden == [UNLOCK_KEY]
@@ -539,7 +545,7 @@ def test_a_key_that_does_not_open_this_manager_again_is_refused(world: World) ->
 def test_autolock_that_was_just_switched_on_needs_no_unlock(world: World) -> None:
     """The swarm says autolock, this manager's key is still open: it will not be locked after its start."""
     world.host.join(unlock_key=UNLOCK_KEY)
-    (world.host.state.path / NODE_KEY).write_bytes(node_key_pem())
+    world.host.write(NODE_KEY, node_key_pem())
     world.make()
     assert world.effects == COLD
 
@@ -571,19 +577,21 @@ def test_a_follower_that_does_not_follow_is_not_stopped(world: World, monkeypatc
 
 
 def test_the_settling_entry_is_awaited_on_a_follower_that_lags(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    positions = iter([BadArchive("read", "it is being written"), 40, 40])
+    left = [40, 40, 0]
 
     def position(path: Path) -> Any:
-        now = next(positions, None)
-        if isinstance(now, Exception):
-            raise now
         found = raft_position(path)
-        return dataclasses.replace(found, last_index=now) if now else found
+        if not left:
+            return found
+        last = left.pop()
+        if not last:
+            raise BadArchive("read", "it is being written")
+        return dataclasses.replace(found, last_index=last)
 
     monkeypatch.setattr(_raft_store, "position", position)
     world.make()
     assert world.effects == COLD
-    assert next(positions, "read all") == "read all"
+    assert left == []
 
 
 # Without the switch
@@ -694,9 +702,7 @@ def test_older_archives_are_kept_when_the_manager_does_not_come_back(
 
 def test_a_key_that_was_rotated_meanwhile_is_told_with_the_archive(world: World) -> None:
     world.host.join(unlock_key=UNLOCK_KEY)
-    world.host.state.before["copy"] = lambda: (
-        (world.host.state.path / NODE_KEY).write_bytes(node_key_pem(OTHER_UNLOCK_KEY)) and None
-    )
+    world.host.state.before["copy"] = lambda: world.host.write(NODE_KEY, node_key_pem(OTHER_UNLOCK_KEY))
     with pytest.raises(SwarmError) as caught:
         world.make()
     assert isinstance(caught.value.__cause__, WrongKey)
@@ -705,9 +711,7 @@ def test_a_key_that_was_rotated_meanwhile_is_told_with_the_archive(world: World)
 
 
 def test_autolock_that_was_switched_on_meanwhile_is_told(world: World) -> None:
-    world.host.state.before["copy"] = lambda: (
-        (world.host.state.path / NODE_KEY).write_bytes(node_key_pem(UNLOCK_KEY)) and None
-    )
+    world.host.state.before["copy"] = lambda: world.host.write(NODE_KEY, node_key_pem(UNLOCK_KEY))
     with pytest.raises(SwarmError, match="autolock was switched on meanwhile"):
         world.make()
     assert "unlock" not in world.effects
@@ -734,9 +738,7 @@ def test_a_copy_of_another_swarm_is_no_backup(world: World, method: str) -> None
     certificate = (other.state.path / "certificates/swarm-node.crt").read_bytes()
     backup = world.backup(method=method)
     plan = backup.plan()
-    world.host.state.before["copy"] = lambda: (
-        (world.host.state.path / "certificates/swarm-node.crt").write_bytes(certificate) and None
-    )
+    world.host.state.before["copy"] = lambda: world.host.write("certificates/swarm-node.crt", certificate)
     with pytest.raises(BadArchive, match="it belongs to node id-m2 of swarm green, not to id-m2 of blue"):
         backup.run(plan)
     assert (world.archives(), world.leftovers()) == ([], [])

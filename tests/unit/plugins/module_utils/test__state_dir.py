@@ -111,7 +111,12 @@ def test_leftovers_of_killed_runs_are_removed_and_nothing_else(state: StateDir, 
 def disk_with(monkeypatch: pytest.MonkeyPatch, free: int) -> list[Path]:
     asked: list[Path] = []
     usage = collections.namedtuple("usage", "total used free")
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: asked.append(path) or usage(0, 0, free))
+
+    def disk_usage(path: Path) -> Any:
+        asked.append(path)
+        return usage(0, 0, free)
+
+    monkeypatch.setattr(module.shutil, "disk_usage", disk_usage)
     return asked
 
 
@@ -321,7 +326,12 @@ def test_renames_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     swap = Swap(tmp_path)
     done: list[str] = []
     rename = os.rename
-    monkeypatch.setattr(module.os, "rename", lambda old, new: (done.append("rename"), rename(old, new)))
+
+    def noted(old: Path, new: Path) -> None:
+        done.append("rename")
+        rename(old, new)
+
+    monkeypatch.setattr(module.os, "rename", noted)
     monkeypatch.setattr(module.os, "fsync", lambda handle: done.append(os.readlink(f"/proc/self/fd/{handle}")))
     if sync == 0:
         swap.state.replace_with(swap.new, swap.aside)

@@ -177,6 +177,11 @@ def test_the_state_directory_is_that_of_the_engine(
 ) -> None:
     seen: list[Path] = []
     plan = module.Backup.plan
-    monkeypatch.setattr(module.Backup, "plan", lambda self: seen.append(self.state.path) or plan(self))
+
+    def noted(self: module.Backup) -> Any:
+        seen.append(self.state.path)
+        return plan(self)
+
+    monkeypatch.setattr(module.Backup, "plan", noted)
     run_module(module.main, directory=directory, check=True)
     assert seen == [host.state.path]

@@ -152,7 +152,7 @@ def test_options_reach_the_restore(world: World, run_module: RunModule, monkeypa
         make(self, **parts)
 
     monkeypatch.setattr(module.Restore, "__init__", note)
-    options = {
+    options: dict[str, Any] = {
         "replace_state": True,
         "allow_other_cluster": True,
         "allow_missing_manifest": True,

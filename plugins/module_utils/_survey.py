@@ -63,7 +63,7 @@ class Survey:
             raise self.error
 
 
-def survey(engine: Engine, *, timeout: float = DECISIVE) -> Survey:
+def survey(engine: Engine, *, timeout: float = DECISIVE, settled: bool = False) -> Survey:
     """Find the state, waiting out what passes by itself, and never take a lost quorum for "not a manager".
 
     An election looks like a lost quorum: the engine hangs, or says that there is no leader, after a power cut of all
@@ -73,6 +73,7 @@ def survey(engine: Engine, *, timeout: float = DECISIVE) -> Survey:
     Args:
         engine: The engine of this host.
         timeout: Seconds to wait for a state that lasts. 30 are enough to tell a lost quorum from an engine that hangs.
+        settled: Whether to wait, in the same time, until no node is in state unknown (lab fact B1.8).
 
     Raises:
         SwarmError: only for what says nothing about the swarm: a missing library, no permission.
@@ -86,10 +87,15 @@ def survey(engine: Engine, *, timeout: float = DECISIVE) -> Survey:
         last[:] = [found]
         return found
 
+    def lasts(found: Survey) -> bool:
+        return found.state not in ("pending", "quorum_lost", "unsettled") and not (
+            settled and settling_reasons(found.nodes)
+        )
+
     try:
         return wait_for(
             look,
-            lambda found: found.state not in ("pending", "quorum_lost", "unsettled"),
+            lasts,
             attempted=attempted,
             timeout=timeout,
             tolerate=(Unsettled,),

@@ -79,7 +79,10 @@ def demotion_reasons(nodes: t.Iterable[Node], node: Node) -> list[Reason]:
 
 
 def require_demotable(nodes: t.Sequence[Node], node: Node, *, this_node_id: str) -> None:
-    """Refuse to demote a node when the quorum would not hold, or when it is the one we are asking.
+    """Refuse to demote a node when the quorum would not hold, when it is the one we are asking, or when Swarm cannot.
+
+    A manager by role that is no member of the raft cluster cannot be demoted (moby/swarmkit manager/controlapi/node.go:
+    "can't find manager in raft memberlist").
 
     Raises:
         Refused: With the numbers.
@@ -90,6 +93,13 @@ def require_demotable(nodes: t.Sequence[Node], node: Node, *, this_node_id: str)
             attempted,
             "this is the manager that was asked, and a demoted manager can neither watch its demotion nor undo it",
             "Run this on another manager",
+        )
+    if node.role == "manager" and node.manager is None:
+        raise Refused(
+            attempted,
+            "it is a manager by its role, but no member of the quorum, and so cannot be demoted; it has not joined yet, or "
+            "a forced new cluster has left it out",
+            "Wait until it is a reachable manager, or remove it (state absent) and let its host join again",
         )
     for reason in demotion_reasons(nodes, node):
         raise Refused(attempted, reason.message, reason.remedy, code=reason.code)
@@ -144,7 +154,7 @@ def removal_needs_demotion(nodes: t.Sequence[Node], node: Node, *, force: bool, 
     """Decide whether a node must be demoted before it is removed, or refuse the removal.
 
     A member of the raft cluster cannot be removed (lab fact B6.1). A manager by role that is no member, as a forced new
-    cluster leaves it, can be removed, and cannot be demoted (lab fact B4.7; moby/swarmkit manager/controlapi/node.go).
+    cluster leaves it, can (lab fact B4.7).
 
     Raises:
         Refused: It is not down, or the quorum would not hold without it, or it is the manager that was asked.

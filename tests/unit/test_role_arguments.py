@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quorate.swarm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the collection says in two places has to be the same in both: roles, README files, versions, the action group."""
+"""What the collection says in two places has to be the same in both: roles, README files, the action group."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-
-from ansible_collections.quorate.swarm.plugins.module_utils._version import COLLECTION_VERSION
 
 COLLECTION = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir() if path.is_dir())
@@ -72,10 +70,6 @@ def test_readme_describes_every_variable_with_its_default(role: str) -> None:
         shown = {True: "true", False: "false", "": '""'}.get(shown, str(shown)) if not isinstance(shown, list) else "[]"
         expected[name] = "required" if option.get("required") else f"`{shown}`"
     assert rows == expected
-
-
-def test_module_knows_the_version_of_the_collection() -> None:
-    assert load("galaxy.yml")["version"] == COLLECTION_VERSION
 
 
 def test_action_group_is_every_module() -> None:

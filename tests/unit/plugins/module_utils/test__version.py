@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from ansible_collections.quorate.swarm.plugins.module_utils._version import COLL
 COLLECTION = Path(__file__).resolve().parents[4]
 
 
+def version_of_the_collection() -> str:
+    """The version in galaxy.yml, or where the collection is installed, in what was made of it."""
+    source = COLLECTION / "galaxy.yml"
+    if source.exists():
+        (version,) = re.findall(r"^version: (.+)$", source.read_text(), re.MULTILINE)
+        return str(version)
+    return str(json.loads((COLLECTION / "MANIFEST.json").read_text())["collection_info"]["version"])
+
+
 def test_it_is_the_version_of_the_collection() -> None:
-    (version,) = re.findall(r"^version: (.+)$", (COLLECTION / "galaxy.yml").read_text(), re.MULTILINE)
-    assert version == COLLECTION_VERSION
+    assert version_of_the_collection() == COLLECTION_VERSION

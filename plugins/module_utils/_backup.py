@@ -28,6 +28,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemo
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     BadArchive,
+    DaemonFailed,
     Locked,
     NotAManager,
     QuorumLost,
@@ -399,6 +400,7 @@ class Backup:
                         self.daemon.stop()
                     with self.steps.step("copy"):
                         self.state.copy_to(copy)
+                        self._require_still_stopped()
                 finally:
                     with self.steps.step("start"):
                         self.daemon.start()
@@ -428,6 +430,16 @@ class Backup:
             if copy is not None:
                 shutil.rmtree(copy, ignore_errors=True)
             raise
+
+    def _require_still_stopped(self) -> None:
+        """Refuse a copy during which the engine was started: by the switch, when the copy took too long, or by hand."""
+        active = self.daemon.active_units()
+        if active:
+            raise DaemonFailed(
+                f"copy {self.state.path} while the engine is stopped",
+                f"{', '.join(active)} was started before the copy was complete",
+                "Run again; if nobody started it, give dead_man_timeout more seconds than the stop and the copy take",
+            )
 
     def _engine_is_down(self) -> bool:
         try:

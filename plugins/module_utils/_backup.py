@@ -245,9 +245,10 @@ class Backup:
         """See that the state directory is this manager's, with the library that will check its copy."""
         attempted = f"back up {self.state.path}"
         remedy = "Give the state directory of this engine as state_directory"
-        if not self.state.exists:
-            raise Refused(attempted, "there is no swarm state in it", remedy)
-        certificate = _certificate.describe((self.state.path / NODE_CERTIFICATE).read_bytes())
+        try:
+            certificate = _certificate.describe((self.state.path / NODE_CERTIFICATE).read_bytes())
+        except OSError as error:
+            raise Refused(attempted, f"there is no swarm state in it that can be read ({error})", remedy) from error
         if (certificate.node_id, certificate.cluster_id) != (node.id, cluster.id):
             raise Refused(
                 attempted,

@@ -233,10 +233,11 @@ class Restore:
         options = self.options
         key = self._key_bytes()
         with self.steps.step("verify the archive"):
-            archive = _archive.verify(options.archive, allow_missing_manifest=options.allow_missing_manifest)
+            archive = _archive.verify(
+                options.archive, allow_missing_manifest=options.allow_missing_manifest, room=self.state.room()
+            )
         self.manifest = archive.manifest or {}
         self.state.require_renamable()
-        self.state.require_room(archive.state_size)
         with self.steps.step("extract and check a copy"):
             self._work = self.state.new_work_folder("restore")
             _archive.extract(archive, self._staged)
@@ -348,6 +349,10 @@ class Restore:
                     self._open_key(facts)
                     self.state.replace_with(self._staged, self.aside)
                 result = self._bring_up(facts)
+            except OSError as error:
+                failure = SwarmError("put the restored state in place", str(error), "See to that, and run again")
+                self._roll_back(failure)
+                raise failure from error
             except Exception as error:
                 self._roll_back(error)
                 raise

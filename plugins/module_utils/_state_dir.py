@@ -10,6 +10,7 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -44,15 +45,17 @@ class StateDir:
 
     @property
     def exists(self) -> bool:
-        """Whether there is swarm state in it. An engine that is in no swarm keeps an empty directory."""
-        return (self.path / "docker-state.json").is_file()
+        """Whether it holds anything, be it damaged. An engine that is in no swarm keeps an empty directory."""
+        return next(self.path.rglob("*"), None) is not None
 
     def size(self) -> int:
         """Bytes of all files, without the preallocated *.tmp files that a copy leaves out."""
-        return sum(entry.stat().st_size for entry in self._files())
-
-    def _files(self) -> list[Path]:
-        return [path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".tmp"]
+        total = 0
+        for path in self.path.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # a running engine may remove a file meanwhile
+                facts = path.lstat()
+                total += facts.st_size if stat.S_ISREG(facts.st_mode) and path.suffix != ".tmp" else 0
+        return total
 
     def new_work_folder(self, purpose: str) -> Path:
         """Make an empty folder of mode 0700 beside the state directory. The caller removes it."""
@@ -63,16 +66,27 @@ class StateDir:
         for path in self.path.parent.glob(f"{_WORK_PREFIX}*"):
             shutil.rmtree(path)
 
-    def require_room(self, needed: int) -> None:
-        """Refuse when the file system of the state directory cannot hold so many more bytes."""
-        free = shutil.disk_usage(self.path.parent).free
-        if free < needed + _MARGIN:
+    def room(self) -> int:
+        """Bytes that a copy beside the state directory may take."""
+        try:
+            return max(0, shutil.disk_usage(self.path.parent).free - _MARGIN)
+        except OSError as error:
             raise Refused(
                 f"copy the swarm state beside {self.path}",
-                f"{free >> 20} MiB are free there, {(needed + _MARGIN) >> 20} MiB are needed",
+                str(error),
+                "Give the state directory of this engine as state_directory",
+            ) from error
+
+    def require_room(self, needed: int) -> None:
+        """Refuse when the file system of the state directory cannot hold so many more bytes."""
+        room = self.room()
+        if room < needed:
+            raise Refused(
+                f"copy the swarm state beside {self.path}",
+                f"there is room for {room >> 20} MiB, {needed >> 20} MiB are needed ({_MARGIN >> 20} MiB stay free)",
                 "Free space on that file system",
-                free=free,
-                needed=needed + _MARGIN,
+                room=room,
+                needed=needed,
             )
 
     def require_renamable(self) -> None:

@@ -84,7 +84,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _archive
-from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, SwarmError, fail
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
 
 
 def entry_of(listed: _archive.Listed, *, verify: bool) -> dict[str, t.Any]:
@@ -93,7 +93,7 @@ def entry_of(listed: _archive.Listed, *, verify: bool) -> dict[str, t.Any]:
     if verify and problem is None:
         try:
             _archive.verify(listed.path)
-        except BadArchive as error:
+        except SwarmError as error:
             problem = error
     manifest = {name: value for name, value in (listed.manifest or {}).items() if name != "files"}
     return {

@@ -225,6 +225,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._data_root import st
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._host import addresses
+from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._restore import Restore, RestoreOptions
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 
@@ -273,7 +274,7 @@ def main() -> None:
             known = {
                 "cluster_id": facts.cluster_id,
                 "node_id": facts.node_id,
-                "address": facts.address,
+                "address": host_of(facts.address or ""),
                 "autolock": restore.autolock,
                 "peers": [dataclasses.asdict(peer) for peer in restore.peers],
                 "managers": restore.managers(facts),

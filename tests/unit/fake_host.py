@@ -322,7 +322,7 @@ class FakeHost:
         """What the engine makes of its state directory."""
         if not self.running:
             return "down"
-        if not self.state.exists:
+        if not (self.state.path / "docker-state.json").is_file():
             return "inactive"
         if self._node_key().sealed and not self.unlocked:
             return "locked"

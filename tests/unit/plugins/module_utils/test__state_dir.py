@@ -78,6 +78,18 @@ def test_size_is_what_a_copy_takes(state: StateDir) -> None:
     assert state.size() == sum(len(content) for name, (dummy, content) in FILES.items() if not name.endswith(".tmp"))
 
 
+def test_a_file_that_a_running_engine_removes_is_not_counted(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, removed, lstat = state.size(), state.path / "worker/tasks.db", Path.lstat
+
+    def lstat_late(path: Path) -> os.stat_result:
+        if path == removed:
+            raise FileNotFoundError(2, "No such file or directory")
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", lstat_late)
+    assert state.size() == before - 5000
+
+
 def test_stamp_is_utc_and_sorts_by_time() -> None:
     assert module.utc_stamp(1769904000.9) == "20260201T000000Z"
     assert module.utc_stamp()[:8] == time.strftime("%Y%m%d", time.gmtime())
@@ -126,8 +138,8 @@ def test_room_is_needed_where_the_state_is_with_a_margin(monkeypatch: pytest.Mon
     with pytest.raises(Refused) as caught:
         state.require_room(44 * MIB + 1)
     assert asked == [state.path.parent] * 2
-    assert "300 MiB are free there, 300 MiB are needed" in str(caught.value)
-    assert caught.value.details == {"free": 300 * MIB, "needed": 300 * MIB + 1}
+    assert "there is room for 44 MiB, 44 MiB are needed (256 MiB stay free)" in str(caught.value)
+    assert caught.value.details == {"room": 44 * MIB, "needed": 44 * MIB + 1}
 
 
 def test_plain_directory_can_be_renamed(state: StateDir, tmp_path: Path) -> None:
@@ -325,6 +337,7 @@ def test_replace_with_marks_that_there_was_no_state(tmp_path: Path) -> None:
 def test_renames_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: int) -> None:
     swap = Swap(tmp_path)
     done: list[str] = []
+    handles: list[int] = []
     rename = os.rename
 
     def noted(old: Path, new: Path) -> None:
@@ -332,7 +345,12 @@ def test_renames_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         rename(old, new)
 
     monkeypatch.setattr(module.os, "rename", noted)
-    monkeypatch.setattr(module.os, "fsync", lambda handle: done.append(os.readlink(f"/proc/self/fd/{handle}")))
+
+    def fsync(handle: int) -> None:
+        done.append(os.readlink(f"/proc/self/fd/{handle}"))
+        handles.append(handle)
+
+    monkeypatch.setattr(module.os, "fsync", fsync)
     if sync == 0:
         swap.state.replace_with(swap.new, swap.aside)
     else:
@@ -340,6 +358,7 @@ def test_renames_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         done.clear()
         swap.put_back()
     assert done == ["rename", "rename", str(tmp_path)]
+    assert not os.path.exists(f"/proc/self/fd/{handles[0]}")
 
 
 @pytest.mark.parametrize("way", WAYS)

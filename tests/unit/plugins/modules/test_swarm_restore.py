@@ -82,7 +82,6 @@ def test_check_mode_verifies_everything_and_changes_nothing(world: World, run_mo
     assert [path.name for path in world.host.state.path.parent.iterdir()] == ["swarm"]
 
 
-@pytest.mark.xfail(strict=True, reason="check mode returns the address with its port, a restore without")
 def test_check_mode_and_restore_return_the_same_address(world: World, run_module: RunModule) -> None:
     """The IP address, as the manifest has it; a role compares it with the inventory."""
     checked, made = (

@@ -642,6 +642,16 @@ def test_the_engine_is_started_when_the_run_is_interrupted(world: World) -> None
     assert world.leftovers() == []
 
 
+def test_a_copy_during_which_the_engine_was_started_is_no_backup(world: World) -> None:
+    """The copy took so long that the switch went off."""
+    world.host.state.before["copy"] = world.host.go_off
+    with pytest.raises(DaemonFailed) as caught:
+        world.make()
+    assert "docker.socket, docker.service was started before the copy was complete" in str(caught.value)
+    assert "give dead_man_timeout more seconds" in str(caught.value)
+    assert (world.archives(), world.leftovers(), world.host.condition) == ([], [], "manager")
+
+
 def test_the_switch_stays_armed_when_the_engine_does_not_start(world: World) -> None:
     world.host.refuse["start"] = 1
     with pytest.raises(DaemonFailed, match="Could not start docker"):

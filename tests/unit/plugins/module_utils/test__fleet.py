@@ -4,11 +4,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Callable
 
 import pytest
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet as module
+from ansible_collections.quorate.swarm.plugins.module_utils import _raft_store
+from ansible_collections.quorate.swarm.plugins.modules import swarm_info
+from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
+from ansible_collections.quorate.swarm.tests.unit.fake_engine import FakeApi
+from ansible_collections.quorate.swarm.tests.unit.fake_host import FakeHost, raft_position
+from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
 UNREACHABLE: dict[str, Any] = {"unreachable": True, "msg": "Failed to connect to the host via ssh"}
 
@@ -441,6 +448,57 @@ def test_a_name_that_the_archive_does_not_know_matches_nothing() -> None:
 def test_addresses_of_ipv6_managers_are_compared_without_brackets() -> None:
     archived = [ARCHIVED[0], {"id": "id-m2", "hostname": "m2", "address": "2001:db8::2"}]
     assert fence(HERE, archived_managers=archived, states={"[2001:db8::2]:2377": "other"})["reasons"] == []
+
+
+# What swarm_info really returns
+
+
+@pytest.fixture
+def info_of(
+    tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.MonkeyPatch, run_module: RunModule
+) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs swarm_info as the roles do, on m2, a manager of swarm blue."""
+    host = FakeHost(tmp_path / "docker", api).join()
+    monkeypatch.setattr(_raft_store, "position", raft_position)
+
+    def info(**attributes: Any) -> dict[str, Any]:
+        for name, value in attributes.items():
+            setattr(host, name, value)
+        return run_module(
+            swarm_info.main, gather=["nodes", "disk"], settle_timeout=1, state_directory=str(host.state.path)
+        )
+
+    return info
+
+
+def test_a_backup_is_planned_from_what_swarm_info_returns(info_of: Callable[..., dict[str, Any]]) -> None:
+    (swarm,) = module.backup_plan({"second": info_of(), "m3": UNREACHABLE})["swarms"]
+    assert (swarm["cluster_id"], swarm["host"], swarm["node_id"]) == ("blue", "second", "id-m2")
+    assert (swarm["is_leader"], swarm["problem"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "problem"),
+    [
+        ({"running": False}, "second: its engine is down"),
+        ({"peers_alive": False}, "second: the quorum is lost"),
+    ],
+)
+def test_an_ill_manager_is_known_by_what_swarm_info_finds_on_its_disk(
+    info_of: Callable[..., dict[str, Any]], attributes: dict[str, Any], problem: str
+) -> None:
+    (swarm,) = module.backup_plan({"second": info_of(**attributes)})["swarms"]
+    assert (swarm["cluster_id"], swarm["host"], swarm["problem"]) == ("blue", None, problem)
+
+
+def test_a_restore_is_fenced_by_what_swarm_info_returns(info_of: Callable[..., dict[str, Any]]) -> None:
+    addresses = {"second": ["second"], "m3": ["192.0.2.3"]}
+    alive = fence({"second": info_of(), "m3": ill("inactive")}, addresses=addresses)
+    assert [reason.split(";")[0] for reason in alive["reasons"]] == [
+        "second: its engine runs as a member of swarm blue (state manager)"
+    ]
+    stopped = fence({"second": info_of(running=False), "m3": ill("inactive")}, addresses=addresses)
+    assert stopped == {"reasons": [], "stopped": ["m3", "second"], "stale": ["second"], "lost": []}
 
 
 # Retention of collected archives

@@ -74,6 +74,12 @@ def test_an_engine_without_a_swarm_has_no_state(tmp_path: Path, state: StateDir)
     assert not StateDir(tmp_path / "missing").exists
 
 
+def test_damaged_state_is_state(state: StateDir) -> None:
+    for name in ("docker-state.json", "state.json"):
+        (state.path / name).unlink()
+    assert state.exists
+
+
 def test_size_is_what_a_copy_takes(state: StateDir) -> None:
     assert state.size() == sum(len(content) for name, (dummy, content) in FILES.items() if not name.endswith(".tmp"))
 
@@ -140,6 +146,19 @@ def test_room_is_needed_where_the_state_is_with_a_margin(monkeypatch: pytest.Mon
     assert asked == [state.path.parent] * 2
     assert "there is room for 44 MiB, 44 MiB are needed (256 MiB stay free)" in str(caught.value)
     assert caught.value.details == {"room": 44 * MIB, "needed": 44 * MIB + 1}
+
+
+@pytest.mark.parametrize(("free", "room"), [(300, 44), (256, 0), (100, 0)])
+def test_room_is_what_is_free_but_for_the_margin(
+    monkeypatch: pytest.MonkeyPatch, state: StateDir, free: int, room: int
+) -> None:
+    disk_with(monkeypatch, free * MIB)
+    assert state.room() == room * MIB
+
+
+def test_room_of_a_place_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="No such file or directory.*Give the state directory of this engine"):
+        StateDir(tmp_path / "missing/swarm").room()
 
 
 def test_plain_directory_can_be_renamed(state: StateDir, tmp_path: Path) -> None:

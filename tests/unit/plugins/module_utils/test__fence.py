@@ -72,19 +72,25 @@ def listening(conversation: Conversation) -> Iterator[str]:
             thread.join(SOON)
 
 
-def speaking_tls(tmp_path: Path, pem: bytes, **options: Any) -> Conversation:
-    """A manager's side of the handshake: it shows a certificate, and asks for one as swarmkit does."""
+def speaking_tls(tmp_path: Path, pem: bytes, heard: list[Any] | None = None) -> Conversation:
+    """A manager's side of the handshake: it shows a certificate, and asks for one as swarmkit does.
+
+    Args:
+        tmp_path: Place for a file.
+        pem: Key and certificate.
+        heard: Takes the application protocol that was agreed on.
+    """
     file = tmp_path / "node.pem"
     file.write_bytes(pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["h2"])
-    for name, value in options.items():
-        setattr(context, name, value)
 
     def talk(connection: socket.socket) -> None:
         with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+            if heard is not None:
+                heard.append(secured.selected_alpn_protocol())
             secured.recv(1)
 
     return talk
@@ -104,6 +110,13 @@ def probe(conversation: Conversation, *, cluster_id: str = "blue", timeout: floa
 def test_a_node_of_the_swarm_is_alive(tmp_path: Path, role: str) -> None:
     peer = probe(speaking_tls(tmp_path, node_certificate("blue", role=role)))
     assert (peer.state, peer.detail) == ("alive", "manager node1 of this swarm answers")
+
+
+def test_the_protocol_of_a_manager_is_spoken(tmp_path: Path) -> None:
+    """The cluster port is gRPC, whose servers insist on HTTP/2."""
+    heard: list[Any] = []
+    probe(speaking_tls(tmp_path, node_certificate("blue"), heard))
+    assert heard == ["h2"]
 
 
 def test_a_manager_of_another_swarm_is_told_by_its_certificate(tmp_path: Path) -> None:

@@ -281,3 +281,18 @@ def _exit(attempted: str, found: Survey, *, force: bool) -> str:
     raise Refused(
         attempted, f"{cause}; leaving deletes its state", "Repair it first, or set force to leave all the same"
     )
+
+
+def require_cluster(cluster_id: str | None, expected: str | None) -> None:
+    """Refuse to call it done when a host has joined another swarm than was meant.
+
+    Raises:
+        Refused: Another one.
+    """
+    if cluster_id and expected and cluster_id != expected:
+        raise Refused(
+            f"join swarm {expected}",
+            f"this host is now in swarm {cluster_id}, to which the token and the addresses belong",
+            "Let it leave (state absent), and correct the token and the addresses",
+            cluster_id=cluster_id,
+        )

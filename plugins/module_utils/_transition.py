@@ -160,11 +160,14 @@ def join_swarm(
 def _explained(error: SwarmError, remote_addresses: t.Sequence[str]) -> SwarmError:
     """The engine's refusal to join, with where it tried."""
     message = error.details.get("message") or error.cause
+    remedy = "Check the token, the addresses, and that the managers and this host reach one another at port 2377"
+    if "advertised address" in message:
+        remedy = (
+            "Correct advertise_address, open port 2377 of this host to the managers, and remove the node without a host "
+            "name that this has left in the node list (swarm_node with state absent and force)"
+        )
     return EngineError(
-        f"join the swarm at {', '.join(remote_addresses)}",
-        f"the engine answered: {message}",
-        "Check the token, the addresses, and that the managers and this host reach one another at port 2377",
-        **error.details,
+        f"join the swarm at {', '.join(remote_addresses)}", f"the engine answered: {message}", remedy, **error.details
     )
 
 
@@ -185,9 +188,16 @@ def _wait_until_member(engine: Engine, role: str, *, timeout: float) -> Survey:
     try:
         seen = wait_for(look, lambda seen: seen in final, attempted=attempted, timeout=timeout, tolerate=_PASSING)
     except TimedOut as error:
+        local = last[0].local if last else None
         if last and last[0].state == "worker":
-            raise _other_role(attempted, role, last[0].local) from error
-        raise
+            raise _other_role(attempted, role, local) from error
+        words = f" ({local.error})" if local and local.error else ""
+        raise TimedOut(
+            attempted,
+            f"{error.cause}{words}",
+            "It may go on trying: run again, or let it leave (state absent, force)",
+            **error.details,
+        ) from error
     if seen in awaited:
         return last[0]
     if seen in ("leader", "follower"):
@@ -213,7 +223,7 @@ def _other_role(attempted: str, role: str, local: LocalState | None) -> Refused:
     )
 
 
-def leave_swarm(engine: Engine, *, force: bool, timeout: float) -> None:
+def leave_swarm(engine: Engine, *, force: bool, timeout: float) -> Survey:
     """Leave the swarm, which empties the state directory, and wait until the engine says that it is in none.
 
     Raises:
@@ -221,10 +231,10 @@ def leave_swarm(engine: Engine, *, force: bool, timeout: float) -> None:
     """
     with contextlib.suppress(Unsettled):  # it first stops the tasks, which may take longer than we wait for an answer
         engine.leave(force=force)
-    wait_for(
-        engine.local_state,
-        lambda local: local.state == "inactive",
+    state = wait_for(
+        lambda: survey(engine, timeout=0).state,
+        lambda seen: seen == "inactive",
         attempted="see this host out of its swarm",
         timeout=timeout,
-        tolerate=(Unsettled,),
     )
+    return Survey(state)

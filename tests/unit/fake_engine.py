@@ -209,7 +209,7 @@ class FakeSwarm:
         api.answers.update({"/info": lambda dummy: [200, self.info], "/nodes": self._list})
         for node_id in self.nodes:
             api.answers[f"GET /nodes/{node_id}"] = self._inspect
-            api.answers[f"POST /nodes/{node_id}/update"] = self._update
+            api.answers[f"POST /nodes/{node_id}/update"] = self.update
             api.answers[f"DELETE /nodes/{node_id}"] = self._remove
         return self
 
@@ -229,7 +229,7 @@ class FakeSwarm:
         node = self.nodes.get(request.path.split("/")[2])
         return [200, node] if node else [404, {"message": f"node {request.path.split('/')[2]} not found"}]
 
-    def _update(self, request: Request) -> list[Any]:
+    def update(self, request: Request) -> list[Any]:
         node = self.nodes[request.path.split("/")[2]]
         if int(request.params["version"]) != node["Version"]["Index"]:
             return [500, {"message": "rpc error: code = Unknown desc = update out of sequence"}]

@@ -605,9 +605,11 @@ def test_hosts_beside_the_swarms_are_reported() -> None:
 
 def test_a_play_without_any_swarm_fails() -> None:
     others = [{"host": "w1", "state": "worker", "problem": None}]
-    assert module.backup_report({"swarms": [], "others": others}, {})["failures"] == [
-        "no swarm was found: no host of this play is a manager"
-    ]
+    line = "no swarm was found: no host of this play is a manager"
+    assert module.backup_report({"swarms": [], "others": others}, {}) == {
+        "lines": ["host w1: nothing to back up, it is a worker", line],
+        "failures": [line],
+    }
 
 
 def restored_swarm() -> dict[str, Any]:

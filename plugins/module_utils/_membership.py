@@ -196,7 +196,7 @@ def member_step(
         can_join: Whether there is a token and an address to join with.
         force: Whether to leave in any state.
 
-    Returns: C(none), C(init), C(join) or C(leave).
+    Returns: C(none), C(init), C(join), C(leave), or C(put_aside) for a host whose engine is down.
 
     Raises:
         Refused: Another way has to be gone first; the remedy says which.
@@ -217,7 +217,7 @@ def member_step(
             cluster_id=cluster_id,
         )
     if wanted == "absent":
-        return _exit(attempted, found, force=force)
+        return _exit(attempted, found, has_state=has_state, force=force)
     if found.state not in ("manager", "worker"):
         error = found.error
         if error is None:
@@ -257,10 +257,12 @@ def _entry(attempted: str, *, wanted: str, has_state: bool, init: bool, can_join
     return "init"
 
 
-def _exit(attempted: str, found: Survey, *, force: bool) -> str:
+def _exit(attempted: str, found: Survey, *, has_state: bool, force: bool) -> str:
     """How a host gets out of its swarm."""
     if found.state == "daemon_down" and found.error is not None:
-        raise type(found.error)(attempted, found.error.cause, found.error.remedy, **found.error.details)
+        if not force:
+            raise type(found.error)(attempted, found.error.cause, found.error.remedy, **found.error.details)
+        return "put_aside" if has_state else "none"
     if found.state == "worker" or force:
         return "leave"
     if found.state == "manager":

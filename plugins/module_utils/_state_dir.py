@@ -121,6 +121,18 @@ class StateDir:
         os.rename(new, self.path)
         _sync(self.path.parent)
 
+    def put_aside(self) -> Path:
+        """Put the state aside by a rename, and leave none in its place. The engine is stopped.
+
+        Raises:
+            Refused: It cannot be renamed.
+        """
+        self.require_renamable()
+        aside = self.path.with_name(f"{self.path.name}.quarantine-{utc_stamp()}")
+        os.rename(self.path, aside)
+        _sync(self.path.parent)
+        return aside
+
     def put_back(self, aside: Path, discarded: Path) -> None:
         """Undo replace_with, as far as it has come, and also what an earlier put_back had begun. The engine is stopped.
 

@@ -82,6 +82,8 @@ options:
       - With O(state=absent), leave although this host is a manager, is locked, or its swarm has no quorum.
       - A manager that leaves so stays in the quorum as an unreachable member until it is removed. The last manager takes
         the whole swarm with it.
+      - Where the engine is stopped, its state is put aside instead, see RV(quarantine). The engine is in no swarm when it
+        is started again.
     type: bool
     default: false
   wait_timeout:
@@ -133,6 +135,10 @@ node_id:
   returned: success
   type: str
   sample: x1n8lbvdvhs6zbzmrs7sbk1gh
+quarantine:
+  description: Where the state of a stopped engine was put aside with O(force), or null.
+  returned: success
+  type: str
 previous_node_id:
   description: ID that its node had before; null when it was in no swarm.
   returned: success
@@ -172,6 +178,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import PermissionDenied, SwarmError, fail
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_CERTIFICATE
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
 
@@ -261,21 +268,30 @@ def main() -> None:
             wanted=params["state"],
             cluster_id=before["cluster_id"],
             expected_cluster_id=params["cluster_id"],
-            has_state=found.state == "inactive" and params["state"] != "absent" and has_files(directory),
+            has_state=found.state in ("inactive", "daemon_down") and has_files(directory),
             init=params["init"],
             can_join=bool(params["join_token"] and params["remote_addresses"]),
             force=params["force"],
         )
+        quarantine: Path | None = None
         if step == "none":
             after = before
         elif module.check_mode:
             after = {"state": params["state"], "node_id": None, "cluster_id": None, "address": None}
         else:
-            after = facts(act(engine, step, params), directory)
+            if step == "put_aside":
+                quarantine = StateDir(directory).put_aside()
+                after = {"state": "absent", "node_id": None, "cluster_id": None, "address": None}
+            else:
+                after = facts(act(engine, step, params), directory)
             _membership.require_cluster(after["cluster_id"], params["cluster_id"])
     except SwarmError as error:
         fail(module, error)
-    result: dict[str, t.Any] = {**after, "previous_node_id": before["node_id"]}
+    result: dict[str, t.Any] = {
+        **after,
+        "previous_node_id": before["node_id"],
+        "quarantine": str(quarantine) if quarantine else None,
+    }
     if module._diff:
         result["diff"] = {"before": before, "after": after}
     module.exit_json(changed=step != "none", **result)

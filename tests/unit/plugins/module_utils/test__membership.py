@@ -295,7 +295,9 @@ def test_nothing_is_done_in_an_uncertain_state(state: str, kind: type[SwarmError
 
 def test_an_engine_that_is_down_cannot_leave() -> None:
     with pytest.raises(Unreachable, match="take this host out of its swarm: no engine answers"):
-        step("daemon_down", "absent", force=True)
+        step("daemon_down", "absent")
+    assert step("daemon_down", "absent", force=True, has_state=True) == "put_aside"
+    assert step("daemon_down", "absent", force=True) == "none"
 
 
 @pytest.mark.parametrize(("joined", "expected"), [("c", "c"), ("c", None), (None, "c")])

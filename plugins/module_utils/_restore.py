@@ -259,7 +259,7 @@ class Restore:
                 archived_engine=self.manifest.get("engine", {}).get("version", ""),
                 options=options,
             )
-        self.autolock = facts.sealed
+        self.autolock = bool(facts.sealed)
         if found.state == "manager" and found.local is not None and found.local.autolock:
             # A roll-back restarts the manager that is replaced, and it will be locked.
             self._old_key = self.engine.unlock_key()

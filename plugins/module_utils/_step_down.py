@@ -25,7 +25,6 @@ from ansible_collections.quorate.swarm.plugins.module_utils._survey import wait_
 from ansible_collections.quorate.swarm.plugins.module_utils._transition import wait_for_role
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
-
 #: Seconds for which a demoted leader must have been a ready worker before it is promoted again.
 _SETTLED = 3.0
 

@@ -102,7 +102,7 @@ author:
 EXAMPLES = r"""
 - name: See whether the archive could be restored here
   quorate.swarm.swarm_restore:
-    archive: /var/backups/quorate-swarm/swarm_2jt0p6gmnx0cgpq3gm1vl9vvt_x1n8lbvdvhs6zbzmrs7sbk1gh_20260131T020304Z.tar.gz
+    archive: /root/swarm_2jt0p6gmnx0cgpq3gm1vl9vvt_x1n8lbvdvhs6zbzmrs7sbk1gh_20260131T020304Z.tar.gz
     unlock_key: "{{ vault_swarm_unlock_key }}"
   check_mode: true
 

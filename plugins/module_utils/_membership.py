@@ -105,6 +105,25 @@ def require_demotable(nodes: t.Sequence[Node], node: Node, *, this_node_id: str)
         raise Refused(attempted, reason.message, reason.remedy, code=reason.code)
 
 
+def leader_to_replace(nodes: t.Sequence[Node], node_id: str, *, this_node_id: str) -> Node | None:
+    """Return the node when it leads the swarm and may hand its leadership over; None when it does not lead.
+
+    Raises:
+        Refused: It is no manager, or may not be demoted even for a moment.
+    """
+    node = next((node for node in nodes if node.id == node_id), None)
+    if node is None or node.manager is None:
+        raise Refused(
+            f"make {node.name if node else node_id} hand over its leadership",
+            "it is no manager of this swarm",
+            "Name a manager",
+        )
+    if not node.manager.leader:
+        return None
+    require_demotable(nodes, node, this_node_id=this_node_id)
+    return node
+
+
 def changed_spec(
     spec: Json, *, role: str | None, availability: str | None, labels: t.Mapping[str, t.Any] | None
 ) -> dict[str, t.Any]:

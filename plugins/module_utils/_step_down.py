@@ -14,11 +14,10 @@ from __future__ import annotations
 import time
 
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
-from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused, SwarmError, Unsettled
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, Unsettled
 from ansible_collections.quorate.swarm.plugins.module_utils._membership import (
-    find_node,
+    leader_to_replace,
     membership,
-    require_demotable,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import wait_until_settled
@@ -46,14 +45,9 @@ def hand_over(engine: Engine, node_id: str, *, timeout: float) -> None:
         TimedOut: The node did not follow.
     """
     nodes = wait_until_settled(engine, timeout=timeout)
-    node = find_node(nodes, node_id)
-    if node is None or node.manager is None:
-        raise Refused(
-            f"make {node_id} hand over its leadership", "it is no manager of this swarm", "Name a manager by its ID"
-        )
-    if not node.manager.leader:
+    node = leader_to_replace(nodes, node_id, this_node_id=engine.local_state().node_id)
+    if node is None:
         return
-    require_demotable(nodes, node, this_node_id=engine.local_state().node_id)
     try:
         engine.set_role(node.id, "worker")
         _wait_until_replaced(engine, node, timeout=timeout)

@@ -237,10 +237,8 @@ class NodeChange:
         return changed, shown(node, before), shown(node, after)
 
     def _step_down(self, node: Node) -> tuple[bool, Shown | None, Shown | None]:
-        leads = node.manager is not None and node.manager.leader
-        if leads and self.check_mode:
-            _membership.require_demotable(self.nodes, node, this_node_id=self.this_node_id)
-        if not self.check_mode:
+        leads = _membership.leader_to_replace(self.nodes, node.id, this_node_id=self.this_node_id) is not None
+        if leads and not self.check_mode:
             hand_over(self.engine, node.id, timeout=self.timeout)
         facts = shown(node, _membership.spec_of(node))
         return leads, {**facts, "leader": leads}, {**facts, "leader": False}

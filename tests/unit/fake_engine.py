@@ -194,6 +194,7 @@ class FakeSwarm:
         nodes: As GET /nodes lists them.
         info: As GET /info says.
         lag: How many times the node list is read before a change of role is seen there.
+        obedient: Whether the quorum follows the roles at all.
     """
 
     def __init__(self, nodes: list[dict[str, Any]], *, this: str = "m1", lag: int = 1) -> None:
@@ -202,6 +203,7 @@ class FakeSwarm:
             node_id=f"id-{this}", state="active", control=True, cluster_id="the-cluster", hostname=this
         )
         self.lag = lag
+        self.obedient = True
         self._pending: list[list[Any]] = []
 
     def install(self, api: FakeApi) -> FakeSwarm:
@@ -236,7 +238,7 @@ class FakeSwarm:
         role_before = node["Spec"]["Role"]
         node["Spec"] = request.body
         node["Version"]["Index"] += 1
-        if request.body["Role"] != role_before:
+        if request.body["Role"] != role_before and self.obedient:
             self.later(lambda: self.role_follows(node))
         return [200, None]
 

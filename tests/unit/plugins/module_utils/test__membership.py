@@ -129,7 +129,7 @@ def test_a_manager_outside_the_quorum_cannot_be_demoted() -> None:
     ],
 )
 def test_changed_spec(change: dict[str, Any], expected: dict[str, Any]) -> None:
-    spec = {"Name": "kept", "Role": "manager", "Availability": "active", "Labels": {"rack": "1"}}
+    spec: dict[str, Any] = {"Name": "kept", "Role": "manager", "Availability": "active", "Labels": {"rack": "1"}}
     before = {**spec, "Labels": dict(spec["Labels"])}
     options = {"role": None, "availability": None, "labels": None, **change}
     assert changed_spec(spec, **options) == {**spec, **expected}

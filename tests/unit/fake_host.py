@@ -190,6 +190,7 @@ class FakeHost:
         switch: Seconds and script of the dead man's switch, or None.
         refuse: How many times in a row systemctl start or stop fails from now on, by the action.
         unknown: How many times the node list is still to be read before this node is ready after a start.
+        stale: How many requests were made over a connection to the engine before it was stopped.
         on_force: Changes what comes up after a forced new cluster.
     """
 
@@ -211,7 +212,8 @@ class FakeHost:
         self.unknown = 0
         self.on_force: Callable[[dict[str, Any]], None] = lambda store: None
         self.unlocked = True
-        self._stale = -1
+        self.stale = 0
+        self._closed_at_stop = -1
         self._install()
 
     def join(self, *, cluster: str = "blue", managers: int = 3, leader: str = "m1", unlock_key: str = "") -> FakeHost:
@@ -296,9 +298,10 @@ class FakeHost:
         if self.refuse.get(action):
             self.refuse[action] -= 1
             return 1, "", f"Job for {SERVICE} failed"
+        if self.running and action == "stop":
+            self._closed_at_stop = self.api.closed
         self.running = action == "start"
         if self.running:
-            self._stale = self.api.closed
             self.unlocked = False
             if self.condition == "manager":
                 self._seal()
@@ -360,7 +363,8 @@ class FakeHost:
         def checked(request: Request) -> list[Any]:
             if not self.running:
                 raise _DOWN
-            if self.api.closed == self._stale:
+            if self.api.closed == self._closed_at_stop:
+                self.stale += 1
                 raise requests.exceptions.ConnectionError("the connection is one to the engine before its restart")
             return answer(request)
 

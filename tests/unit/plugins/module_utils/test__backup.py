@@ -246,6 +246,7 @@ def test_a_follower_is_backed_up_in_order(world: World) -> None:
     ]
     assert world.archives() == [Path(result["archive"]).name]
     assert world.leftovers() == []
+    assert world.host.stale == 0
     assert result["removed"] == []
     assert result["downtime"] > 0
     assert world.hidden == []
@@ -882,7 +883,9 @@ def test_the_raft_store_of_a_hot_backup_holds_the_last_real_change(world: World)
 @pytest.mark.parametrize(
     "problem", [BadArchive("read", "the chain of checksums is broken"), FileNotFoundError(2, "No such file", "0.tmp")]
 )
-def test_a_hot_copy_that_was_caught_between_two_files_is_made_again(world: World, problem: Exception) -> None:
+def test_a_hot_copy_that_was_caught_between_two_files_is_made_again(
+    world: World, clock: Clock, problem: Exception
+) -> None:
     problems = [problem, problem]
 
     def catch() -> None:
@@ -892,6 +895,7 @@ def test_a_hot_copy_that_was_caught_between_two_files_is_made_again(world: World
     world.host.state.before["copy"] = catch
     world.make(method="hot")
     assert world.effects == ["settle", "copy", "copy", "copy", "archive"]
+    assert clock.pauses == [1, 1]
     assert world.leftovers() == []
 
 

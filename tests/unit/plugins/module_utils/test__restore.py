@@ -339,7 +339,7 @@ def test_a_swarm_is_restored_in_order(world: World) -> None:
         "compare with the manifest",
     ]
     assert world.names() == ["swarm"]
-    assert world.host.switch is None
+    assert (world.host.switch, world.host.stale) == (None, 0)
 
 
 def test_the_result_says_what_came_back(world: World) -> None:
@@ -459,6 +459,8 @@ def test_autolock_is_asked_for_when_the_new_cluster_is_forced(autolocked: World)
 
 def test_a_key_for_an_archive_without_autolock_is_not_used(world: World) -> None:
     assert world.make(unlock_key=UNLOCK_KEY)["autolock"] is False
+    node_key = _node_key.parse_node_key((world.host.state.path / NODE_KEY).read_bytes())
+    assert (node_key.sealed, node_key.kek_version) == (False, 18)
 
 
 def test_the_key_is_not_shown_by_the_options() -> None:
@@ -787,7 +789,7 @@ def test_every_failure_puts_everything_back(
     assert world.effects == [*effects, *BACK]
     assert (world.host.tree(), world.host.condition) == (before, condition)
     assert world.names() == ["swarm"]
-    assert world.host.switch is None
+    assert (world.host.switch, world.host.stale) == (None, 0)
     assert cause in str(caught.value)
     assert str(caught.value).endswith("Everything was put back as it was, and the engine runs on the old state.")
     assert isinstance(caught.value, SwarmError)

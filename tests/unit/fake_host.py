@@ -119,7 +119,7 @@ def write_state(directory: Path, store: dict[str, Any], *, node: str, cluster: s
         "docker-state.json": json.dumps(
             {
                 "LocalAddr": address,
-                "ListenAddr": "0.0.0.0:2377",
+                "ListenAddr": "[::]:2377",
                 "AdvertiseAddr": f"{address}:2377",
                 "DataPathAddr": "eth7",
             }

@@ -31,7 +31,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._model import LocalState
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import QuorumHealth, majority
-from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts, read_state
+from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import read_state
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_KEY
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE, survey
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
@@ -59,11 +59,9 @@ class UnlockPlan:
 
     Attributes:
         key: The unlock key that fits; None when the manager is not locked.
-        facts: What the state directory says.
     """
 
     key: str | None = dataclasses.field(repr=False)
-    facts: StateFacts
 
 
 def parse_unlock_keys(texts: t.Sequence[str]) -> dict[bytes, str]:
@@ -185,7 +183,13 @@ class Unlock:
         self.state_directory = state_directory
         self.options = options
         self.steps = Steps()
-        self.known: dict[str, t.Any] = {"state": None, "cluster_id": None, "kek_version": None}
+        self.known: dict[str, t.Any] = {
+            "state": None,
+            "cluster_id": None,
+            "kek_version": None,
+            "quorum": quorum_numbers(None, 0),
+            "unlock_key_fingerprint": None,
+        }
 
     def plan(self, texts: t.Sequence[str]) -> UnlockPlan:
         """See whether the manager is locked, and find the key that fits. Asks nothing of the swarm.
@@ -212,13 +216,17 @@ class Unlock:
         _require_member(local)
         directory = self.state_directory(local.root_dir)
         facts = read_state(directory, live=True)
-        self.known.update(cluster_id=local.cluster_id or facts.cluster_id, kek_version=facts.kek_version)
+        self.known.update(
+            cluster_id=local.cluster_id or facts.cluster_id,
+            kek_version=facts.kek_version,
+            quorum=quorum_numbers(None, len(facts.known_managers)),
+        )
         if local.state != "locked":
-            return UnlockPlan(None, facts)
+            return UnlockPlan(None)
         path = directory / NODE_KEY
         key = fitting_key(_node_key.parse_node_key(_read(path)), keys, path=path)
         self.known["unlock_key_fingerprint"] = _node_key.fingerprint(key)
-        return UnlockPlan(keys[key], facts)
+        return UnlockPlan(keys[key])
 
     def run(self, plan: UnlockPlan, *, check: bool = False) -> dict[str, t.Any]:
         """Unlock, and wait for a quorum.
@@ -235,12 +243,14 @@ class Unlock:
         end = time.monotonic() + self.options.wait_timeout
         if plan.key is not None:
             if check:
-                return self._result(plan, changed=True, outcome="unlocked", stuck=False, health=None)
+                return {**self.known, "changed": True, "outcome": "unlocked", "stuck": False, "steps": []}
             with self.steps.step("unlock"):
                 self._unlock(plan.key)
         with self.steps.step("wait for a quorum"):
             found = survey(self.engine, timeout=max(0.0, end - time.monotonic()))
         self.known["state"] = found.state
+        if found.health is not None:
+            self.known["quorum"] = quorum_numbers(found.health, 0)
         if found.error is not None and found.state not in (*WITHOUT_QUORUM, "worker"):
             raise found.error
         stuck = found.state in WITHOUT_QUORUM and self._is_stuck()
@@ -248,24 +258,11 @@ class Unlock:
         if restart and not check:
             self._restart()
             self.known["state"] = self.engine.local_state().state
-        return self._result(
-            plan,
-            changed=plan.key is not None or restart,
-            outcome=unlock_outcome(was_locked=plan.key is not None, state=found.state, restarted=restart),
-            stuck=stuck and (check or not restart),
-            health=found.health,
-        )
-
-    def _result(
-        self, plan: UnlockPlan, *, changed: bool, outcome: str, stuck: bool, health: QuorumHealth | None
-    ) -> dict[str, t.Any]:
         return {
-            "unlock_key_fingerprint": None,
             **self.known,
-            "changed": changed,
-            "outcome": outcome,
-            "stuck": stuck,
-            "quorum": quorum_numbers(health, len(plan.facts.known_managers)),
+            "changed": plan.key is not None or restart,
+            "outcome": unlock_outcome(was_locked=plan.key is not None, state=found.state, restarted=restart),
+            "stuck": stuck and (check or not restart),
             "steps": self.steps.taken,
         }
 

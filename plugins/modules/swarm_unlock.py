@@ -131,7 +131,7 @@ stuck:
   type: bool
 quorum:
   description: The numbers that matter for a quorum; null where nobody can tell.
-  returned: success
+  returned: always
   type: dict
   contains:
     managers:
@@ -144,8 +144,8 @@ quorum:
       description: How many do. Null without a leader.
       type: int
 unlock_key_fingerprint:
-  description: Fingerprint of the key that fits; null when the manager was not locked.
-  returned: success
+  description: Fingerprint of the key that fits; null when the manager was not locked, or none fits.
+  returned: always
   type: str
   sample: uk1:5feceb66ffc86f38d952786c6d696c79
 kek_version:

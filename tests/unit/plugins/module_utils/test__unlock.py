@@ -329,7 +329,14 @@ def test_a_wrong_key_never_reaches_the_engine(host: FakeHost, check: bool) -> No
     with pytest.raises(WrongKey, match=f"none of the keys fits that were tried: {OTHER}"):
         unlock.run(unlock.plan([OTHER_UNLOCK_KEY]), check=check)
     assert (asked(host), host.effects, host.tree()) == ([], [], before)
-    assert unlock.known == {"state": "locked", "cluster_id": "blue", "kek_version": 18}
+    numbers = {"managers": 3, "majority": 2, "reachable": None}
+    assert unlock.known == {
+        "state": "locked",
+        "cluster_id": "blue",
+        "kek_version": 18,
+        "quorum": numbers,
+        "unlock_key_fingerprint": None,
+    }
 
 
 def test_a_malformed_key_is_told_before_anything_is_asked(host: FakeHost) -> None:

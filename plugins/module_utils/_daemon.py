@@ -147,7 +147,7 @@ class Daemon:
                 "--description=Starts the Docker Engine if an operation of quorate.swarm died",
                 "/bin/sh",
                 "-c",
-                script,
+                script.replace("$", "$$"),  # systemd expands variables in arguments (systemd.service(5))
             ]
         )
         if rc == 0:

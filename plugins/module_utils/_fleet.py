@@ -122,6 +122,17 @@ def _choose(
     if twins:
         result["problem"] = f"node ID {', '.join(twins)} is used by more than one host: a state directory was copied"
         return result
+    strangers = sorted(
+        f"{host} does not know {other}"
+        for host in able
+        for other in able
+        if node_of(infos[other]) not in {node["id"] for node in infos[host]["nodes"]}
+    )
+    if strangers:
+        result["problem"] = (
+            f"there are two swarms of this cluster ID, a restored one beside a living one: {strangers[0]}"
+        )
+        return result
     wanted = [host for host in named if host in hosts]
     pool = wanted or able
     if not able or not set(pool) <= set(able):

@@ -114,7 +114,7 @@ def parse_unlock_key(text: str) -> bytes:
     if match is None:
         raise WrongKey(
             "read the unlock key",
-            "it is not SWMKEY-1- followed by 43 characters of base64",
+            "it is not what docker swarm unlock-key -q prints, 52 characters in all",
             "Give the key as docker swarm unlock-key printed it",
         )
     return base64.b64decode(match.group(1) + "=")

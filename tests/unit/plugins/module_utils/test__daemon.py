@@ -162,6 +162,12 @@ def test_arm() -> None:
     ]
 
 
+def test_systemd_leaves_dollars_to_the_shell() -> None:
+    script = SwitchScript()
+    Daemon(script, systemd=True).arm(seconds=300, before_start=["mv -T '/a$HOME' /b"])
+    assert script.commands[1][-1].startswith("mv -T '/a$$HOME' /b; ")
+
+
 def test_the_switch_is_the_lock_of_the_host() -> None:
     words = f"Failed to start transient timer unit: Unit {SWITCH}.timer was already loaded or has a fragment file."
     with pytest.raises(

@@ -46,7 +46,7 @@ def manager(
         "state": "manager",
         "cluster": {"id": of},
         "node": {"id": f"id-{host}", "is_leader": leader},
-        "nodes": [node(f"m{number}") for number in range(1, managers + 1)] if nodes is None else nodes,
+        "nodes": [node(f"{host[0]}{number}") for number in range(1, managers + 1)] if nodes is None else nodes,
         "quorum": {"managers": managers},
     }
 
@@ -239,6 +239,15 @@ def test_a_copied_state_directory_stops_the_backup_of_its_swarm() -> None:
     plan = module.backup_plan(infos)
     assert chosen(plan) == {"blue": None, "green": "n1"}
     assert problems(plan) == ["node ID id-m2 is used by more than one host: a state directory was copied"]
+
+
+def test_two_swarms_of_one_cluster_id_stop_the_backup() -> None:
+    restored = manager("n1", leader=True, managers=1)
+    plan = module.backup_plan({**BLUE, "n1": restored})
+    assert chosen(plan) == {"blue": None}
+    assert problems(plan) == [
+        "there are two swarms of this cluster ID, a restored one beside a living one: m1 does not know n1"
+    ]
 
 
 def test_hosts_of_the_same_name_in_two_swarms_are_not_mixed_up() -> None:

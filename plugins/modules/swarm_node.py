@@ -206,8 +206,9 @@ class NodeChange:
             return False, None, None
         force = self.params["force"]
         if not force:
-            # One that is leaving is ready for some seconds more, one whose manager has just changed is unknown.
-            settled = ("down",) if node.manager is None else ("down", "ready")
+            # One that has left is ready for some seconds more; one that is a working manager has not.
+            working = node.manager is not None and node.manager.reachable
+            settled = ("down", "ready") if working else ("down",)
             node = _transition.wait_for_state(self.engine, node, settled, timeout=self.timeout)
         demote = _membership.removal_needs_demotion(
             self.engine.nodes(), node, force=force, this_node_id=self.this_node_id

@@ -198,11 +198,22 @@ def test_remove_a_node_that_is_not_down_by_force(api: FakeApi, run_module: RunMo
     assert writes(api) == ["POST /nodes/id-m3/update", "DELETE /nodes/id-m3"]
 
 
-def test_a_node_that_is_leaving_is_waited_for(api: FakeApi, run_module: RunModule, swarm: FakeSwarm) -> None:
+@pytest.mark.parametrize("name", ["w1", "m3"])
+def test_a_node_that_has_left_is_waited_for(api: FakeApi, run_module: RunModule, swarm: FakeSwarm, name: str) -> None:
+    node = swarm.nodes[f"id-{name}"]
+    if name == "m3":
+        node["ManagerStatus"]["Reachability"] = "unreachable"
     swarm.lag = 20
-    swarm.later(lambda: swarm.nodes["id-w1"]["Status"].update(State="down"))
-    assert run_module(swarm_node.main, node="w1", state="absent")["changed"]
-    assert "id-w1" not in swarm.nodes
+    swarm.later(lambda: node["Status"].update(State="down"))
+    assert run_module(swarm_node.main, node=name, state="absent")["changed"]
+    assert node["ID"] not in swarm.nodes
+
+
+def test_a_working_manager_is_refused_at_once(
+    api: FakeApi, run_module: RunModule, swarm: FakeSwarm, clock: Clock
+) -> None:
+    assert run_module(swarm_node.main, node="m3", state="absent")["failed"]
+    assert clock.pauses == []
 
 
 @pytest.mark.parametrize("option", [{"role": "worker"}, {"labels": {"a": 1}}, {"step_down": True}])

@@ -15,6 +15,14 @@ from ansible.module_utils import basic
 RunModule = Callable[..., Dict[str, Any]]
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long parameter, such as a key that is made anew for each run, by its argument.
+
+    Several workers collect the tests, and all must see the same names.
+    """
+    return argname if isinstance(val, (bytes, str)) and len(val) > 60 else None
+
+
 @pytest.fixture
 def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunModule:
     """Return a function that runs a module's main() with the given options and returns its result.

@@ -137,7 +137,7 @@ def test_transport_errors_of_a_call_are_told_apart(api: FakeApi, cause: Exceptio
     api.answers["/info"] = cause
     with pytest.raises(SwarmError) as caught:
         Engine().info()
-    assert type(caught.value) is kind
+    assert caught.value.__class__ is kind
     assert "unix:///var/run/docker.sock" in str(caught.value)
     assert api.closed == 1
 
@@ -152,7 +152,7 @@ def test_transport_errors_of_the_version_negotiation_are_told_apart(
     monkeypatch.setattr("docker.APIClient", connect)
     with pytest.raises(SwarmError) as caught:
         Engine().info()
-    assert type(caught.value) is kind
+    assert caught.value.__class__ is kind
 
 
 # -- calls -------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def test_an_error_answer_is_named(api: FakeApi, answer: list[Any], kind: type) -
     api.answers["/nodes"] = answer
     with pytest.raises(SwarmError, match="read the node list of the swarm") as caught:
         Engine().nodes()
-    assert type(caught.value) is kind
+    assert caught.value.__class__ is kind
 
 
 @pytest.mark.parametrize(

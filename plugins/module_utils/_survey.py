@@ -83,7 +83,8 @@ def survey(engine: Engine, *, timeout: float = DECISIVE, settled: bool = False) 
     last: list[Survey] = []
 
     def look() -> Survey:
-        found = _look(engine, timeout=max(1.0, min(QUICK, end - time.monotonic())))
+        # The last look begins in the last second: the later, the surer it is that an engine no longer hangs.
+        found = _look(engine, timeout=max(1.0, min(QUICK, end - time.monotonic() - 1)))
         last[:] = [found]
         return found
 

@@ -85,8 +85,8 @@ def cycle(lab: Lab, playbook: RunPlaybook, tmp_path: Path) -> Cycle:
         ]
         content = "{{ [" + ", ".join(steps) + "] | to_json }}"
         kept = tmp_path / "results.json"
-        keep = {"ansible.builtin.copy": {"content": content, "dest": str(kept), "mode": "0600"}}
-        keep |= {
+        keep: dict[str, Any] = {
+            "ansible.builtin.copy": {"content": content, "dest": str(kept), "mode": "0600"},
             "delegate_to": "localhost",
             "vars": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"},
         }

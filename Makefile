@@ -26,7 +26,7 @@ test: lab-ready ## run all checks and all tests
 lint: checks-ready ## run the checks that only read the files
 	@$(CHECKS) lint
 
-unit: checks-ready ## run the unit tests on every supported Python there is
+unit: checks-ready ## run the unit tests on the oldest and the newest Python there is
 	@$(CHECKS) units
 
 integration: lab-ready ## run the tests on real hosts; ARGS="tests/scenarios -k backup" runs some of them

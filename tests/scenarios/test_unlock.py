@@ -199,7 +199,7 @@ def test_only_one_manager_is_left(lab: Lab, playbook: RunPlaybook, module: RunMo
 def test_restart_if_stuck(lab: Lab, module: RunModule) -> None:
     cut_power(lab, "m1")
     host = lab.hosts["m1"]
-    options = {"unlock_keys": [lab.unlock_key], "wait_timeout": 0}
+    options: dict[str, Any] = {"unlock_keys": [lab.unlock_key], "wait_timeout": 0}
     result = module(lab, "m1", "swarm_unlock", restart_if_stuck=True, **options)
     assert (result["changed"], result["outcome"]) == (True, "locked_again"), result
     assert (result["state"], result["stuck"]) == ("locked", False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+from typing import Any
 
 import pytest
 import yaml

@@ -92,8 +92,13 @@ def _standing(node: Json) -> str:
 
 
 def leader(manager: Host) -> str:
-    """The host name of the leader."""
-    return next(name for name, standing in nodes(manager).items() if standing == "leader")
+    """The host name of the leader, in whatever state its node is; empty when there is none."""
+    leaders = [
+        str(node["Description"]["Hostname"])
+        for node in ask(manager, "GET", "/nodes")
+        if node.get("ManagerStatus", {}).get("Leader")
+    ]
+    return leaders[0] if leaders else ""
 
 
 def is_healthy(manager: Host) -> bool:

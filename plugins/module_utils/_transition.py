@@ -152,7 +152,7 @@ def join_swarm(
     except Unreachable:
         raise
     except SwarmError as error:
-        if engine.local_state().state == "inactive":
+        if survey(engine, timeout=0).state == "inactive":
             raise _explained(error, remote_addresses) from error
     return _wait_until_member(engine, role, timeout=timeout)
 

@@ -143,6 +143,7 @@ def states(api: FakeApi, *infos: Answer, joining: Answer) -> None:
         ("worker", [WORKER], [200, None]),
         ("worker", [PENDING, PENDING, WORKER], TIMEOUT),
         ("worker", [PENDING, HANG, WORKER], HANG),
+        ("worker", [HANG, PENDING, WORKER], HANG),
         ("manager", [MANAGER], [200, None]),
         ("manager", [PENDING, WORKER, MANAGER], [200, None]),
     ],

@@ -11,6 +11,7 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shlex
 import shutil
@@ -42,6 +43,7 @@ class StateDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._in_use: list[int] = []
 
     @property
     def exists(self) -> bool:
@@ -58,13 +60,24 @@ class StateDir:
         return total
 
     def new_work_folder(self, purpose: str) -> Path:
-        """Make an empty folder of mode 0700 beside the state directory. The caller removes it."""
-        return Path(tempfile.mkdtemp(prefix=f"{_WORK_PREFIX}{purpose}-", dir=self.path.parent))
+        """Make an empty folder of mode 0700 beside the state directory. The caller removes it.
+
+        It is in use until this process ends: the next backup of this host may begin while this one, its engine running
+        again, is still writing its archive.
+        """
+        folder = Path(tempfile.mkdtemp(prefix=f"{_WORK_PREFIX}{purpose}-", dir=self.path.parent))
+        self._in_use.append(_lock(folder))
+        return folder
 
     def remove_leftovers(self) -> None:
-        """Remove work folders of killed runs. Only while holding the host's lock."""
+        """Remove the work folders of killed runs. Those in use, by this process or another, stay."""
         for path in self.path.parent.glob(f"{_WORK_PREFIX}*"):
-            shutil.rmtree(path)
+            with contextlib.suppress(BlockingIOError):
+                handle = _lock(path)
+                try:
+                    shutil.rmtree(path)
+                finally:
+                    os.close(handle)
 
     def room(self) -> int:
         """Bytes that a copy beside the state directory may take."""
@@ -187,6 +200,21 @@ def _copy_file(source: str, target: Path, mode: int) -> None:
                 writer.write(block)
             size += len(block)
         writer.truncate(size)
+
+
+def _lock(folder: Path) -> int:
+    """Lock a folder for as long as the returned handle is open; a killed process has none open.
+
+    Raises:
+        BlockingIOError: It is in use.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _sync(directory: Path) -> None:

@@ -9,7 +9,7 @@ import copy
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, List, Union
+from typing import Any, Callable, Iterator, List, Union
 
 FIXTURES = Path(__file__).parent / "fixtures"
 #: Engine versions whose answers are recorded.
@@ -55,6 +55,16 @@ class HttpAnswer:
     def json(self) -> Any:
         return json.loads(self.text)
 
+    def iter_content(self, size: int) -> Iterator[bytes]:
+        for start in range(0, len(self.content), size):
+            yield self.content[start : start + size]
+
+    def __enter__(self) -> HttpAnswer:
+        return self
+
+    def __exit__(self, *dummy: object) -> None:
+        pass
+
 
 @dataclass
 class FakeApi:
@@ -80,7 +90,9 @@ class FakeApi:
     def close(self) -> None:
         self.closed += 1
 
-    def request(self, method: str, url: str, *, params: Any, json: Any, timeout: float | None) -> HttpAnswer:
+    def request(
+        self, method: str, url: str, *, params: Any, json: Any, timeout: float | None, stream: bool
+    ) -> HttpAnswer:
         start = f"{self.base_url}/v{self.api_version}"
         assert url.startswith(start), url
         request = Request(method, url[len(start) :], dict(params or {}), copy.deepcopy(json), timeout)

@@ -403,7 +403,7 @@ def test_all_archives_are_kept_by_default(world: World, monkeypatch: pytest.Monk
 
 
 def test_leftovers_of_killed_backups_are_removed_while_this_host_is_locked(world: World) -> None:
-    world.host.state.new_work_folder("copy")
+    (world.host.state.path.parent / ".quorate-swarm-copy-killed").mkdir()
     world.make()
     assert world.leftovers() == []
 

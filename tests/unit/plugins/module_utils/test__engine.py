@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Callable
 
 import pytest
@@ -273,6 +274,30 @@ def test_recorded_leader(api: FakeApi, version: str) -> None:
         "secrets": ["password"],
         "configs": ["settings"],
     }
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 64, 1000])
+def test_configs_without_their_data(size: int) -> None:
+    # a label may have any name and any content
+    labels = {"Data": 'abc"\n"Data":"def', "said": '"Data":"abc"', "Data ": "abc"}
+    configs = [
+        {"ID": "c1", "Spec": {"Name": "one", "Labels": labels, "Data": "QUJD" * 50 + "QQ=="}},
+        {"ID": "c2", "Spec": {"Name": "Data", "Labels": {}, "Data": ""}},
+        {"ID": "c3", "Spec": {"Name": "three", "Data": "/+8="}},
+    ]
+    answer = json.dumps(configs, separators=(",", ":")).encode()
+    kept = _engine.without_data(answer[start : start + size] for start in range(0, len(answer), size))
+    assert json.loads(kept) == [
+        {"ID": "c1", "Spec": {"Name": "one", "Labels": {**labels, "Data": '"\n"Data":"def'}, "Data": ""}},
+        {"ID": "c2", "Spec": {"Name": "Data", "Labels": {}, "Data": ""}},
+        {"ID": "c3", "Spec": {"Name": "three", "Data": ""}},
+    ]
+
+
+def test_configs_are_read_without_their_data(api: FakeApi) -> None:
+    spec = {"Name": "settings", "Data": "Q" * 1_000_000}
+    api.answers["/configs"] = lambda dummy: [200, json.dumps([{"ID": "c1", "Spec": spec}], separators=(",", ":"))]
+    assert Engine().configs() == [{"ID": "c1", "Spec": {"Name": "settings", "Data": ""}}]
 
 
 def test_unlock_key(api: FakeApi) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import builtins
 import collections
 import io
+import multiprocessing
 import os
 import socket
 import stat
@@ -114,13 +115,30 @@ def test_work_folder_is_private_empty_and_on_the_same_file_system(state: StateDi
 
 def test_leftovers_of_killed_runs_are_removed_and_nothing_else(state: StateDir, tmp_path: Path) -> None:
     before = tree(tmp_path)
-    (state.new_work_folder("copy") / "swarm").mkdir()
-    state.new_work_folder("restore")
+    for name in (".quorate-swarm-copy-1/swarm", ".quorate-swarm-restore-2"):
+        (tmp_path / name).mkdir(parents=True)
     quarantine = tmp_path / "swarm.quarantine-20260131T235959Z"
     quarantine.mkdir()
     state.remove_leftovers()
     quarantine.rmdir()
     assert tree(tmp_path) == before
+
+
+def test_work_folder_in_use_is_no_leftover(state: StateDir) -> None:
+    used = state.new_work_folder("copy")
+    for other in (StateDir(state.path), state):
+        other.remove_leftovers()
+        assert used.is_dir()
+
+
+def test_work_folder_of_a_process_that_ended_is_a_leftover(state: StateDir) -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        folder = pool.apply(state.new_work_folder, ("copy",))
+        state.remove_leftovers()
+        assert folder.is_dir()
+    pool.join()
+    state.remove_leftovers()
+    assert not folder.exists()
 
 
 # Guards

@@ -204,3 +204,16 @@ def test_older_archive_replaces_a_healthy_swarm(scene: Scene, module: RunModule)
     assert entries(scene.host.docker_directory / quarantine.name, live=True) == old
     assert switch(scene.host) == ""
     wait_until(lambda: len(running_tasks(scene.host, scene.node)) == 1, timeout=30, what="the service to run again")
+
+
+def test_fresh_host_is_fresh_again(scene: Scene, module: RunModule, tmp_path: Path) -> None:
+    """The last test here: the swarm is lost, and its restore on a fresh host fails."""
+    scene.lab.rm(scene.host.name)
+    fresh = scene.lab.add("fresh", address=scene.host.address)
+    before = entries(fresh.docker_directory / "swarm")
+    archive = give(incomplete(scene, tmp_path), fresh)
+    result = module(scene.lab, "fresh", "swarm_restore", archive=archive, unlock_key=scene.key)
+    assert result["error"] == "engine_error" and result["error_details"]["rolled_back"], result
+    assert entries(fresh.docker_directory / "swarm") == before
+    assert (leftovers(fresh), switch(fresh)) == ([], "")
+    assert local(fresh)["LocalNodeState"] == "inactive"

@@ -19,7 +19,7 @@ from typing import Any
 
 from quorate_lab import Host
 
-from .backup import KINDS, ask, inventory_of
+from .backup import KINDS, ask, inventory_of, nodes
 
 STATE = "/var/lib/docker/swarm"
 MANIFEST = "manifest.json"
@@ -53,6 +53,15 @@ def identity(manager: Host) -> dict[str, Any]:
         **tokens,
         **{kind: inventory[kind] for kind in KINDS},
     }
+
+
+def managers(manager: Host) -> set[str]:
+    """Host names of the managers that are reachable, the leader included; none while there is no leader."""
+    try:
+        standings = nodes(manager)
+    except (AssertionError, OSError):
+        return set()
+    return {name for name, standing in standings.items() if standing in ("leader", "reachable")}
 
 
 def unlock_key_digest(manager: Host) -> str:

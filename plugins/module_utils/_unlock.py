@@ -17,7 +17,7 @@ from pathlib import Path
 from ansible_collections.quorate.swarm.plugins.module_utils import _node_key
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
-from ansible_collections.quorate.swarm.plugins.module_utils._engine import QUICK, Engine
+from ansible_collections.quorate.swarm.plugins.module_utils._engine import PATIENT, QUICK, Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     BadArchive,
     EngineError,
@@ -203,9 +203,9 @@ class Unlock:
             SwarmError: The engine is down, or the state directory cannot be used.
         """
         keys = parse_unlock_keys(texts)
-        # An engine that is just being started answers late; so does an unlocked one in an election (lab fact B5.1).
+        # An engine that is just being started answers late; an unlocked one without a leader, after 20 s (lab fact B5.1).
         local = wait_for(
-            self.engine.local_state,
+            lambda: self.engine.local_state(timeout=PATIENT),
             lambda dummy: True,
             attempted="find out whether this manager is locked",
             timeout=DECISIVE,

@@ -32,12 +32,23 @@ def lab(lab_factory: LabFactory) -> Lab:
 
 
 def prepared(lab: Lab) -> Lab:
-    """Let the engines write every request to their log, and be killed soon when they do not stop."""
+    """Let the engines write every request to their log, and be killed soon when they do not stop.
+
+    The manager that joined last has an empty raft store for a second. If it loses its power in that time, it never finds
+    its swarm again.
+    """
     for host in lab.hosts.values():
+        wait_until(lambda at=host: has_raft_log(at), timeout=30, what=f"the raft log on {host.name}")
         host.run("""mkdir -p /etc/docker && echo '{"debug": true}' > /etc/docker/daemon.json""")
         host.run("mkdir -p /etc/systemd/system/docker.service.d")
         host.run("printf '[Service]\\nTimeoutStopSec=5s\\n' > /etc/systemd/system/docker.service.d/lab.conf")
     return lab
+
+
+def has_raft_log(host: Host) -> bool:
+    """Whether the WAL, a file full of zeros at first, holds more than its head, which has 117 bytes."""
+    (wal,) = (host.docker_directory / "swarm/raft/wal-v3-encrypted").glob("*.wal")
+    return len(wal.read_bytes().rstrip(b"\0")) > 1000
 
 
 def cut_power(lab: Lab, *back: str) -> None:
@@ -77,8 +88,8 @@ def changed(run: AnsibleRun) -> set[str]:
 def unlock_requests(host: Host) -> int:
     """How many requests to unlock the engine of *host* has got since its boot, by its log."""
     log = host.run(["journalctl", "--boot", "--unit=docker", "--output=cat"]).stdout
-    assert re.search(r"GET.*/info", log), "the engine does not log its requests"
-    return len(re.findall(r"POST.*/swarm/unlock", log))
+    assert re.search(r"GET.*/v[\d.]+/info", log), "the engine does not log its requests"
+    return len(re.findall(r"POST.*/v[\d.]+/swarm/unlock", log))
 
 
 def is_stuck(host: Host) -> bool:
@@ -159,9 +170,14 @@ def test_one_manager_is_missing(lab: Lab, playbook: RunPlaybook) -> None:
     standings = nodes(lab.hosts["m1"])
     assert sorted((standings["m1"], standings["m2"])) in (["leader", "reachable"], ["leader", "unknown"])
 
-    # the one that comes late is unlocked like any other
+    # the one that comes late is unlocked like any other, here by a playbook of somebody else, with names of their own
     lab.hosts["m3"].start()
-    run, dummy = unlock(lab, playbook)
+    role = {
+        "role": "quorate.swarm.unlock",
+        "vars": {"unlock_managers_group": "masters", "unlock_keys": "{{ our_keys.values() | list }}"},
+    }
+    plays = [{"hosts": "all", "gather_facts": False, "tags": ["boot"], "roles": [role]}]
+    run = playbook(lab, plays, {"our_keys": {"new": WRONG_KEY, "old": lab.unlock_key}}, groups={"masters": MANAGERS})
     assert changed(run) == {"m3"}
     assert re.fullmatch(f"unlocked with key {FINGERPRINT}", report(run)["m3"])
     wait_until_healthy(lab.hosts["m3"])

@@ -144,7 +144,8 @@ def cut_short(data: bytearray) -> bytearray:
 
 
 def flip_in_the_middle(data: bytearray) -> bytearray:
-    data[len(data) // 2] ^= 0x10
+    """One bit among the encrypted entries of the WAL. In the zeros after them, it may well stand for the same zeros."""
+    data[8192] ^= 0x10
     return data
 
 
@@ -196,7 +197,7 @@ CHANGED: dict[str, tuple[Change, tuple[str, ...]]] = {
 #: Archives that were damaged on their way.
 DAMAGED: dict[str, tuple[Callable[[bytearray], bytearray], tuple[str, ...]]] = {
     "cut-short": (cut_short, ("damaged or cut short (Compressed file ended", USE_ANOTHER)),
-    # it depends on the bit whether the compressed data makes no sense, or makes another file
+    # it depends on what the bit is whether the compressed data makes no sense, or makes another file
     "flipped-in-the-middle": (flip_in_the_middle, (USE_ANOTHER,)),
     "flipped-in-the-trailer": (flip_in_the_trailer, ("damaged or cut short (CRC check failed", USE_ANOTHER)),
 }

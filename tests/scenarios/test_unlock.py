@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import re
 import time
 from typing import Any
@@ -38,7 +39,7 @@ def prepared(lab: Lab) -> Lab:
     its swarm again.
     """
     for host in lab.hosts.values():
-        wait_until(lambda at=host: has_raft_log(at), timeout=30, what=f"the raft log on {host.name}")
+        wait_until(functools.partial(has_raft_log, host), timeout=30, what=f"the raft log on {host.name}")
         host.run("""mkdir -p /etc/docker && echo '{"debug": true}' > /etc/docker/daemon.json""")
         host.run("mkdir -p /etc/systemd/system/docker.service.d")
         host.run("printf '[Service]\\nTimeoutStopSec=5s\\n' > /etc/systemd/system/docker.service.d/lab.conf")

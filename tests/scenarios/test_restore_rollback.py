@@ -68,17 +68,17 @@ def scene(lab_factory: LabFactory, module: RunModule, tmp_path_factory: pytest.T
     host, key, directory = lab.host("m2"), lab.unlock_key, tmp_path_factory.mktemp("archives")
     assert key
 
-    def back_up() -> Path:
-        backup = module(lab, "m2", "swarm_backup", allow_control_plane_outage=True)
+    def back_up(method: str) -> Path:
+        backup = module(lab, "m2", "swarm_backup", method=method, allow_control_plane_outage=True)
         return fetch(host, backup["archive"], directory)
 
-    archive_of_two = back_up()
+    archive_of_two = back_up("hot")
     host.docker("node", "demote", "m1")
     wait_until(lambda: is_healthy(host) and nodes(host)["m1"] == "ready", timeout=30, what="m1 as a worker")
     lab.rm("m1")
     host.docker("node", "rm", "--force", "m1")
     create_service(host, "web")
-    archive = back_up()
+    archive = back_up("cold")
     host.run(["docker", "config", "create", "after-the-backup", "-"], input="new")
     return Scene(lab, host, key, archive, archive_of_two, node_id(host), identity(host))
 

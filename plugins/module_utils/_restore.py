@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, the quorate.swarm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Knows the order of a restore on one host, and how to put everything back when it fails.
+"""Knows what is verified before a swarm is restored from an archive on this host. How it is done then, and put back when
+it fails, _force_new_cluster.py knows.
 
-Nothing is touched before the archive is extracted beside the state directory and checked there. The swap is two renames.
-From before the stop until the restored swarm is proven, the dead man's switch would put the old state back, remove the
-copy, whose key is opened only then, and start the engine.
+Nothing is touched before the archive is extracted beside the state directory and checked there.
 
 This file is private to the quorate.swarm collection; do not use it from elsewhere.
 """
@@ -13,36 +12,23 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import shutil
 import typing as t
 from pathlib import Path
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _certificate, _node_key, _state_facts
-from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
+from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _state_facts
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
-from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
-    BadArchive,
-    DaemonFailed,
-    EngineError,
-    Locked,
-    NotAManager,
-    QuorumLost,
-    Refused,
-    SwarmError,
-    TimedOut,
-    Unreachable,
-    Unsettled,
-    WrongKey,
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused, WrongKey
+from ansible_collections.quorate.swarm.plugins.module_utils._fence import probe_all
+from ansible_collections.quorate.swarm.plugins.module_utils._force_new_cluster import (
+    Copy,
+    ForceNewCluster,
+    fence_decision,
+    other_managers,
 )
-from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer, probe_all
-from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of, inventory_difference, version_tuple
-from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir, utc_stamp
-from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE, Survey, survey
-from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
-
-_TRANSIENT = (Unsettled, QuorumLost, Unreachable, NotAManager, Locked)
+from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of, version_tuple
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
+from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,53 +120,6 @@ def host_decision(
         )
 
 
-def fence_decision(peers: t.Sequence[Peer]) -> None:
-    """Decide by what answered at the other managers' addresses whether a new cluster may be forced.
-
-    A second cluster beside a living one takes it over, and writes are lost (lab facts B5.8, B5.9).
-
-    Raises:
-        Refused: A manager of this swarm lives, or something listens and does not say what it is.
-    """
-    alive = [peer for peer in peers if peer.state in ("alive", "unclear")]
-    if alive:
-        raise Refused(
-            "restore the swarm",
-            "a manager of it may be alive: " + "; ".join(f"{peer.address}: {peer.detail}" for peer in alive),
-            "If the swarm still has its quorum, do not restore it: rejoin the broken manager. If not, stop "
-            "docker.socket and docker.service on these hosts first",
-            peers=[dataclasses.asdict(peer) for peer in alive],
-        )
-
-
-def comparison(
-    *,
-    identity: t.Iterable[tuple[str, str | None, str | None]],
-    archived: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]],
-    inventory: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]],
-) -> tuple[list[str], dict[str, t.Any]]:
-    """Compare what came back with what was archived.
-
-    Args:
-        identity: What must be equal: its name, the archived value, the value now.
-        archived: Inventory in the manifest; empty when there is no manifest.
-        inventory: Inventory now.
-
-    Returns: the problems that make the restore a failure, and the difference of the inventories. What is there beyond
-    the manifest is no problem: it was created while the backup was made.
-    """
-    problems = []
-    for what, expected, seen in identity:
-        if expected != seen:
-            problems.append(f"the {what} is {seen}, the archive says {expected}")
-    difference = inventory_difference(archived, inventory) if archived else {}
-    for kind, change in difference.items():
-        if change["missing"]:
-            names = ", ".join(str(entry.get("name") or entry.get("hostname")) for entry in change["missing"])
-            problems.append(f"{len(change['missing'])} {kind} are missing: {names}")
-    return problems, difference
-
-
 # -- the sequence ----------------------------------------------------------------------------------------------------
 
 
@@ -210,17 +149,22 @@ class Restore:
     ) -> None:
         self.hide = hide
         self.engine = engine
-        self.daemon = daemon
         self.state = state
         self.options = options
         self.host_addresses = host_addresses
         self.engine_version = engine_version
-        self.steps = Steps()
-        self._work: Path | None = None
+        self.cluster = ForceNewCluster(
+            engine=engine,
+            daemon=daemon,
+            state=state,
+            host_addresses=host_addresses,
+            unlock_key=options.unlock_key,
+            wait_timeout=options.wait_timeout,
+            dead_man_timeout=options.dead_man_timeout,
+            what="restore",
+        )
+        self.steps = self.cluster.steps
         self._old_key = ""
-        stamp = utc_stamp()
-        self.aside = state.path.with_name(f"{state.path.name}.quarantine-{stamp}")
-        self._discarded = state.path.with_name(f"{state.path.name}.discarded-{stamp}")
 
     def prepare(self) -> _state_facts.StateFacts:
         """Verify the archive, check this host, fence, and extract a copy that is ready to start beside the state.
@@ -231,7 +175,7 @@ class Restore:
             BadArchive, WrongKey, Refused: With the reason.
         """
         options = self.options
-        key = self._key_bytes()
+        key = self.cluster.key_bytes()
         with self.steps.step("verify the archive"):
             archive = _archive.verify(
                 options.archive, allow_missing_manifest=options.allow_missing_manifest, room=self.state.room()
@@ -239,9 +183,9 @@ class Restore:
         self.manifest = archive.manifest or {}
         self.state.require_renamable()
         with self.steps.step("extract and check a copy"):
-            self._work = self.state.new_work_folder("restore")
-            _archive.extract(archive, self._staged)
-            facts = _state_facts.check_state(self._staged, unlock_key=key)
+            copy = self.cluster.new_copy()
+            _archive.extract(archive, copy)
+            facts = _state_facts.check_state(copy, unlock_key=key)
         self._require_own_state(facts)
         self._require_key(facts)
         with self.steps.step("check this host"):
@@ -265,12 +209,9 @@ class Restore:
             self._old_key = self.engine.unlock_key()
             self.hide(self._old_key)
         with self.steps.step("fence the other managers"):
-            self.peers = probe_all(self._other_managers(facts), cluster_id=facts.cluster_id or "")
+            self.peers = probe_all(other_managers(facts), cluster_id=facts.cluster_id or "")
             fence_decision(self.peers)
         return facts
-
-    def _key_bytes(self) -> bytes | None:
-        return _node_key.parse_unlock_key(self.options.unlock_key) if self.options.unlock_key else None
 
     def _require_own_state(self, facts: _state_facts.StateFacts) -> None:
         """See that the archived state is that of a manager, and the one that the manifest describes."""
@@ -301,10 +242,6 @@ class Restore:
                 fingerprint=fingerprint,
             )
 
-    def _other_managers(self, facts: _state_facts.StateFacts) -> list[str]:
-        """Raft addresses of the managers that the archive knows, but for this one."""
-        return [address for node_id, address in facts.known_managers if node_id != facts.node_id]
-
     def managers(self, facts: _state_facts.StateFacts) -> list[dict[str, str]]:
         """The managers that the archive knows: C(id), C(hostname) and C(address)."""
         names = {node["id"]: node["hostname"] for node in self.manifest.get("inventory", {}).get("nodes", ())}
@@ -315,213 +252,13 @@ class Restore:
 
     def cleanup(self) -> None:
         """Remove the copy, if it was not swapped in. It may hold an opened key."""
-        if self._work is not None:
-            shutil.rmtree(self._work, ignore_errors=True)
-
-    @property
-    def _staged(self) -> Path:
-        """The copy, on the file system of the state directory."""
-        if self._work is None:
-            raise RuntimeError("prepare() comes first")
-        return self._work / "swarm"
+        self.cluster.cleanup()
 
     def run(self, facts: _state_facts.StateFacts) -> dict[str, t.Any]:
-        """Swap the prepared copy in, start, force a new cluster, compare; or put everything back and raise why.
+        """Let this host lead the archived swarm; or put everything back and raise why.
 
         Raises:
             SwarmError: The restore failed. The old state is back and the engine started, or the text says what is not.
         """
-        if self.options.dead_man_timeout:
-            self.daemon.arm(
-                seconds=self.options.dead_man_timeout,
-                before_start=[
-                    *self.daemon.stop_commands(),
-                    *self.state.put_back_commands(self.aside, self._discarded),
-                    f"rm -rf {shlex.quote(str(self._staged.parent))}",
-                ],
-            )
-        had_state = self.state.exists
-        with uninterrupted():
-            try:
-                with self.steps.step("stop"):
-                    self.daemon.stop()
-                with self.steps.step("swap the state directories"):
-                    self._open_key(facts)
-                    self.state.replace_with(self._staged, self.aside)
-                result = self._bring_up(facts)
-            except OSError as error:
-                failure = SwarmError("put the restored state in place", str(error), "See to that, and run again")
-                self._roll_back(failure)
-                raise failure from error
-            except Exception as error:
-                self._roll_back(error)
-                raise
-            self.daemon.disarm()
-        if not had_state:
-            shutil.rmtree(self.aside)
-        return {
-            **result,
-            "quarantine": str(self.aside) if had_state else None,
-            "steps": self.steps.taken,
-        }
-
-    def _open_key(self, facts: _state_facts.StateFacts) -> None:
-        """Open the sealed key of the copy, because Docker cannot force a new cluster with a sealed one (B4.11)."""
-        key = self._key_bytes()
-        if not facts.sealed or key is None:
-            return
-        path = self._staged / "certificates" / "swarm-node.key"
-        opened = _node_key.open_node_key(_node_key.parse_node_key(path.read_bytes()), key)
-        path.chmod(0o600)
-        path.write_bytes(opened)
-
-    def _bring_up(self, facts: _state_facts.StateFacts) -> dict[str, t.Any]:
-        with self.steps.step("start"):
-            self.engine.close()
-            self.daemon.start()
-            wait_for(
-                lambda: self.engine.local_state().control_available,
-                bool,
-                attempted="see the restored state loaded by the engine",
-                timeout=self.options.wait_timeout,
-                tolerate=_TRANSIENT,
-                remedy="See journalctl -u docker",
-            )
-        with self.steps.step("force a new cluster"):
-            if not self._leads_alone(facts):
-                self.engine.force_new_cluster(
-                    autolock=self.autolock,
-                    listen_address=facts.docker_state.get("ListenAddr") or "0.0.0.0:2377",
-                    advertise_address=facts.docker_state.get("AdvertiseAddr") or facts.address or "",
-                    data_path_address=facts.docker_state.get("DataPathAddr") or "",
-                )
-        with self.steps.step("wait for the leader"):
-            wait_for(
-                lambda: self._leads(facts.node_id),
-                bool,
-                attempted="see the restored manager lead its swarm",
-                timeout=self.options.wait_timeout,
-                tolerate=_TRANSIENT,
-            )
-        with self.steps.step("compare with the manifest"):
-            return self._compare(facts)
-
-    def _leads_alone(self, facts: _state_facts.StateFacts) -> bool:
-        """Whether it leads its swarm without being forced to, as the only manager of a swarm does.
-
-        Where it was autolocked, it has sealed its key again by then, and no engine can force a new cluster with a sealed
-        key (lab fact B4.10).
-
-        Raises:
-            Refused: Another manager is in its swarm, and there is a leader, so a quorum lives.
-        """
-        try:
-            managers = wait_for(
-                lambda: [node for node in self.engine.nodes() if node.manager is not None],
-                bool,
-                attempted="see whether the restored manager leads by itself",
-                timeout=0 if self._other_managers(facts) else DECISIVE,
-                tolerate=_TRANSIENT,
-            )
-        except TimedOut:
-            return False
-        others = [node.name for node in managers if node.id != facts.node_id]
-        if others:
-            raise Refused(
-                "force a new cluster on this manager",
-                f"it has found a living quorum of its swarm, with {', '.join(others)}",
-                "Do not restore a swarm that lives: rejoin the broken manager",
-            )
-        return True
-
-    def _leads(self, node_id: str | None) -> bool:
-        me = next((node for node in self.engine.nodes() if node.id == node_id), None)
-        return me is not None and me.state == "ready" and me.manager is not None and me.manager.leader
-
-    def _compare(self, facts: _state_facts.StateFacts) -> dict[str, t.Any]:
-        cluster = self.engine.cluster()
-        inventory = self.engine.inventory().as_dict()
-        manager = next((node for node in self.engine.nodes() if node.id == facts.node_id), None)
-        problems, difference = comparison(
-            identity=(
-                ("cluster ID", facts.cluster_id, cluster.id),
-                ("root CA digest", facts.root_ca_sha256, _certificate.digest(cluster.root_ca.encode())),
-                ("node ID", facts.node_id, manager.id if manager else None),
-            ),
-            archived=self.manifest.get("inventory", {}),
-            inventory=inventory,
-        )
-        raft_address = host_of(manager.manager.address) if manager and manager.manager else ""
-        if raft_address not in self.host_addresses:
-            problems.append(f"its raft address is {raft_address}, which is no address of this host")
-        if cluster.autolock != self.autolock:
-            problems.append(f"autolock is {'on' if cluster.autolock else 'off'} afterwards")
-        if self.autolock:
-            problems.extend(self._key_problems())
-        if problems:
-            raise EngineError("restore the swarm as it was archived", "; ".join(problems), "", difference=difference)
-        return {
-            "cluster_id": cluster.id,
-            "node_id": facts.node_id,
-            "address": raft_address,
-            "autolock": cluster.autolock,
-            "inventory": inventory,
-            "difference": difference,
-            "peers": [dataclasses.asdict(peer) for peer in self.peers],
-        }
-
-    def _key_problems(self) -> list[str]:
-        """See that the engine sealed the key again, and that the same unlock key still opens it."""
-        key = self._key_bytes()
-        path = self.state.path / "certificates" / "swarm-node.key"
-        try:
-            wait_for(
-                lambda: _node_key.parse_node_key(path.read_bytes()),
-                lambda node_key: node_key.sealed,
-                attempted="see the key sealed again",
-                timeout=15,
-            )
-        except TimedOut:
-            return ["the engine did not seal its key again"]
-        if key is not None and not _node_key.opens(_node_key.parse_node_key(path.read_bytes()), key):
-            return ["the unlock key of the archive does not open the restored manager"]
-        return []
-
-    def _is_back(self) -> bool:
-        """Whether the engine answers with the old state, which is unlocked again where it was before."""
-        if not self._old_key:
-            return bool(self.engine.version())
-        if self.engine.local_state().state == "locked":
-            self.engine.unlock(self._old_key, timeout=5)
-        return self.engine.local_state().state != "locked"
-
-    def _roll_back(self, error: Exception) -> None:
-        """Put the old state back and start the engine on it; say so in the error."""
-        try:
-            with self.steps.step("roll back"):
-                self.daemon.stop()
-                self.state.put_back(self.aside, self._discarded)
-                self.engine.close()
-                self.daemon.start()
-                wait_for(
-                    self._is_back,
-                    bool,
-                    attempted="reach the engine after the roll-back",
-                    timeout=self.options.wait_timeout,
-                    tolerate=(Unreachable, Unsettled),
-                )
-        except (SwarmError, OSError) as second:
-            # The dead man's switch stays armed: it tries the same once more.
-            raise DaemonFailed(
-                "put the old state back after a failed restore",
-                f"{second} The restore had failed because of: {error}",
-                f"The old state is in {self.aside} unless it is in {self.state.path} again; stop the engine, rename it "
-                "back and start the engine",
-                quarantine=str(self.aside),
-            ) from error
-        self.daemon.disarm()
-        if isinstance(error, SwarmError):
-            error.details["rolled_back"] = True
-            error.remedy = (
-                f"{error.remedy.rstrip('.')}. " if error.remedy else ""
-            ) + "Everything was put back as it was, and the engine runs on the old state"
+        copy = Copy(facts, self.manifest.get("inventory", {}))
+        return self.cluster.run(lambda: copy, old_key=self._old_key)

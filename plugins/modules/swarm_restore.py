@@ -286,7 +286,7 @@ def main() -> None:
             restore.cleanup()
     except SwarmError as error:
         fail(module, error, steps=restore.steps.taken if restore else [])
-    module.exit_json(changed=True, steps=restore.steps.taken, **{k: v for k, v in known.items() if k != "steps"})
+    module.exit_json(changed=True, steps=restore.steps.taken, **known)
 
 
 if __name__ == "__main__":

@@ -404,7 +404,7 @@ def test_living_quorum(quorum: Quorum, module: RunModule) -> None:
     before = snapshot(quorum.stopped)
     result = module(quorum.lab, "m2", "swarm_restore", archive="/root/archive.tar.gz", replace_state=True)
     assert result["error"] == "refused", result
-    assert "a manager of it may be alive" in result["msg"]
+    assert "another manager of this swarm may be alive" in result["msg"]
     for other in quorum.others:
         assert f"{other.address}:2377: manager {node_id(other)} of this swarm answers" in result["msg"]
     assert "rejoin the broken manager" in result["msg"]

@@ -158,7 +158,7 @@ def test_new_cluster_is_refused(scene: Scene, module: RunModule, tmp_path: Path)
 
 def test_something_is_missing_afterwards(scene: Scene, module: RunModule, tmp_path: Path) -> None:
     result = restore(scene, module, incomplete(scene, tmp_path))
-    words = ("Could not restore the swarm as it was archived", "1 services are missing: lost-service")
+    words = ("Could not find the swarm as it was", "1 services are missing: lost-service")
     assert_rolled_back(scene, result, error="engine_error", words=words)
     assert result["error_details"]["difference"] == {
         "services": {"missing": [{"id": "z" * 25, "name": "lost-service"}], "added": []}

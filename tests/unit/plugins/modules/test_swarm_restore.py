@@ -62,7 +62,7 @@ def test_restore(world: World, run_module: RunModule) -> None:
     assert [entry["id"] for entry in result["managers"]] == ["id-m1", "id-m2", "id-m3"]
     assert result["peers"][0] == {"address": "192.0.2.1:2377", "state": "silent", "detail": "no answer"}
     assert "files" not in result["manifest"]
-    assert result["steps"][-1]["step"] == "compare with the manifest"
+    assert result["steps"][-1]["step"] == "compare"
     assert world.host.effects == UP
     assert world.host.condition == "manager"
 

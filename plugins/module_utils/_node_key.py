@@ -21,6 +21,7 @@ import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, MissingLibrary, WrongKey
 from ansible_collections.quorate.swarm.plugins.module_utils._protobuf import ProtobufError, integer, message, octets
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import RaftKeys
 
 try:
     from nacl.exceptions import CryptoError
@@ -218,6 +219,24 @@ def open_node_key(node_key: NodeKey, key: bytes) -> bytes:
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return _render("PRIVATE KEY", headers, body)
+
+
+def raft_keys(node_key: NodeKey, key: bytes | None = None) -> RaftKeys:
+    """The keys of the raft store. While they are exchanged there are two, and records under either.
+
+    Args:
+        node_key: What parse_node_key read.
+        key: The 32 bytes of the unlock key; needed for a sealed node key only.
+
+    Raises:
+        WrongKey: The unlock key does not open this node key.
+        BadArchive: The node key is of a form this collection does not open, or has no key of a raft store.
+        MissingLibrary: PyNaCl is needed and not installed.
+    """
+    deks = _unseal_deks(node_key, key or b"")
+    if RAFT_DEK not in deks:
+        raise BadArchive(_OPEN, "it has no raft-dek, so nothing opens the raft store", "Use another backup")
+    return RaftKeys(deks[name] for name in (RAFT_DEK_PENDING, RAFT_DEK) if name in deks)
 
 
 def public_key(node_key: NodeKey, key: bytes | None = None) -> bytes:

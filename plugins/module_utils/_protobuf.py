@@ -15,6 +15,12 @@ _FIXED_WIDTH = {_FIXED64: 8, _FIXED32: 4}
 _LONGEST_VARINT = 10
 
 
+class Source(t.Protocol):
+    """Bytes of which a part is read at a time; fewer than asked for where they end."""
+
+    def read(self, begin: int, end: int) -> bytes: ...
+
+
 class ProtobufError(ValueError):
     """The bytes are not a protobuf message, or a field has another type than expected."""
 
@@ -94,7 +100,7 @@ def message(data: bytes) -> dict[int, int | bytes]:
     return dict(fields(data))
 
 
-def integer(read: t.Mapping[int, int | bytes], number: int) -> int:
+def integer(read: t.Mapping[int, t.Any], number: int) -> int:
     """The integer field of that number; 0, the protobuf default, when the message leaves it out.
 
     Raises:
@@ -116,3 +122,133 @@ def octets(read: t.Mapping[int, int | bytes], number: int) -> bytes:
     if isinstance(value, int):
         raise ProtobufError(f"field {number} is not bytes")
     return value
+
+
+class Region:
+    """A message, or a bytes field of one, that stays where it lies until a part of it is asked for.
+
+    So a message that is larger than memory can be walked, and a secret in it passed by unread.
+
+    Args:
+        source: What it lies in.
+        begin: Where it begins in the source, in bytes.
+        end: Where it ends.
+    """
+
+    def __init__(self, source: Source, begin: int, end: int) -> None:
+        self.source = source
+        self.begin = begin
+        self.end = end
+
+    @classmethod
+    def of(cls, data: bytes) -> Region:
+        """The region that is these bytes."""
+        return cls(_InMemory(data), 0, len(data))
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def octets(self) -> bytes:
+        """All of its bytes. Ask only where they are known to be few."""
+        return self.source.read(self.begin, self.end)
+
+    def text(self) -> str:
+        """Its bytes as text.
+
+        Raises:
+            ProtobufError: They are no UTF-8.
+        """
+        try:
+            return self.octets().decode("utf-8")
+        except UnicodeDecodeError:
+            raise ProtobufError("a text is not UTF-8") from None
+
+    def fields(self) -> t.Iterator[tuple[int, int | Region]]:
+        """Walk over the fields, in the order they are written, as fields() does. A bytes field is a region again.
+
+        Raises:
+            ProtobufError: It is not a message.
+        """
+        place = self.begin
+        while place < self.end:
+            head = self.source.read(place, min(place + 2 * _LONGEST_VARINT, self.end))
+            key, offset = varint(head, 0)
+            number, wire_type = key >> 3, key & 7
+            if number == 0:
+                raise ProtobufError("field number 0")
+            if wire_type == _VARINT:
+                value, offset = varint(head, offset)
+                place += offset
+                yield number, value
+                continue
+            if wire_type == _BYTES:
+                length, offset = varint(head, offset)
+            elif wire_type in _FIXED_WIDTH:
+                length = _FIXED_WIDTH[wire_type]
+            else:
+                raise ProtobufError(f"wire type {wire_type}")
+            begin, place = place + offset, place + offset + length
+            if place > self.end:
+                raise ProtobufError("a field is longer than the message")
+            if wire_type == _BYTES:
+                yield number, Region(self.source, begin, place)
+            else:
+                yield number, int.from_bytes(self.source.read(begin, place), "little")
+
+    def message(self) -> dict[int, int | Region]:
+        """The last value of each field, for a message none of whose wanted fields is repeated.
+
+        Raises:
+            ProtobufError: It is not a message.
+        """
+        return dict(self.fields())
+
+    def regions(self, number: int) -> t.Iterator[Region]:
+        """The values of a repeated field of messages or bytes.
+
+        Raises:
+            ProtobufError: It is not a message, or the field is a number.
+        """
+        for found, value in self.fields():
+            if found == number:
+                yield _require_region(value, number)
+
+
+def region(read: t.Mapping[int, int | Region], number: int) -> Region:
+    """The bytes field, or the message, of that number; an empty one when the message leaves it out.
+
+    Raises:
+        ProtobufError: The field is a number.
+    """
+    return _require_region(read.get(number, Region.of(b"")), number)
+
+
+def _require_region(value: int | Region, number: int) -> Region:
+    if isinstance(value, int):
+        raise ProtobufError(f"field {number} is not bytes")
+    return value
+
+
+class InFile:
+    """A file as a source.
+
+    Args:
+        file: Open for reading. Whoever else reads from it moves its position, which does not matter here.
+    """
+
+    def __init__(self, file: t.BinaryIO) -> None:
+        self._file = file
+
+    def read(self, begin: int, end: int) -> bytes:
+        self._file.seek(begin)
+        return self._file.read(end - begin)
+
+
+class _InMemory:
+    """Bytes as a source."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, begin: int, end: int) -> bytes:
+        return self._data[begin:end]

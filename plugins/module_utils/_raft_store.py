@@ -1,14 +1,14 @@
 # Copyright: (c) 2026, the quorate.swarm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Knows the raft store of a manager on disk: snapshots and write-ahead log (WAL), read without any key.
+"""Knows the raft store of a manager on disk: how far it has come, and with the key, which swarm is in it.
 
-What is encrypted is the content of the entries; the frames around them, the checksums, the indexes and the identity of
-the member are in clear. So damage is found, and the position in the raft log is known, without the unlock key.
+What is encrypted is the content of the entries and of the snapshot; checksums, indexes and the identity of the member
+are in clear. So damage is found, and the position in the raft log is known, without the unlock key. With the keys that
+swarm-node.key carries, every record is opened, and the swarm is told as an engine would find it after a forced new
+cluster: entries behind the commit index are dropped then, and are told apart here.
 
-The format is etcd's (etcd server/storage/wal and snap; raft/raftpb) with SwarmKit's directory names (moby/swarmkit
-manager/state/raft/storage). The store is only read, never repaired as an engine would: an engine drops everything behind
-a damaged frame and comes up active with what is left.
+The store is read by etcd's rules (etcd server/storage/wal, ReadAll), and memory does not grow with it. It is only read.
 
 This file is private to the quorate.swarm collection; do not use it from elsewhere.
 """
@@ -16,30 +16,44 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
 import typing as t
 from pathlib import Path
 
-from ansible_collections.quorate.swarm.plugins.module_utils._crc32c import crc32c
-from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive
 from ansible_collections.quorate.swarm.plugins.module_utils._protobuf import (
+    InFile,
     ProtobufError,
+    Region,
     integer,
     message,
     octets,
-    varint,
+    region,
 )
-from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NO_WAL, SNAPSHOTS, WAL
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_objects import (
+    Change,
+    Cluster,
+    StoreObject,
+    changes_of,
+    objects_of,
+)
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import DoesNotOpen, RaftKeys, require_library
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_snapshot import Snapshot, newest_snapshot
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_wal import (
+    ENTRY,
+    HARD_STATE,
+    METADATA,
+    SNAPSHOT,
+    Record,
+    Segment,
+    bad,
+    names,
+    records,
+    segments_from,
+    size_warnings,
+)
+from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import SNAPSHOTS, WAL
 
-SEGMENT_SIZE = 64_000_000
-
-METADATA, ENTRY, HARD_STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
-
-_CHUNK = 1 << 20
-_DAMAGED = "Use another backup; for a copy of a running manager, copy it again"
-_SEGMENT_NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
-_SNAPSHOT_NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.snap")
+_NORMAL, _MEMBERSHIP = 0, 1
+_ADD, _REMOVE = 0, 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,37 +88,55 @@ class RaftPosition:
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
-    """One record of the WAL, its checksum proven.
+class RaftMember:
+    """A manager in the raft group: its member number, node ID and raft address (C(IP:port))."""
 
-    Attributes:
-        type: METADATA, ENTRY, HARD_STATE, CRC or SNAPSHOT.
-        data: The protobuf message in it, an entry's content still encrypted; empty for CRC.
-        crc: CRC-32C of all records up to and with this one.
-        segment: The file.
-        offset: Where its frame begins, in bytes.
-    """
-
-    type: int
-    data: bytes = dataclasses.field(repr=False)
-    crc: int
-    segment: Path
-    offset: int
+    raft_id: int
+    node_id: str
+    address: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Segment:
-    """One file of the WAL: its sequence number and the index of the first entry it was made for."""
+class RaftContents:
+    """What a raft store holds, every record of it opened. No payload of a secret or config, and no task's environment.
 
-    path: Path
-    sequence: int
-    index: int
+    Attributes:
+        position: How far it has come.
+        members: The managers of the swarm, by node ID.
+        objects: All objects up to the commit index, by kind and ID.
+        uncommitted: The changes behind it, in order: what a forced new cluster loses.
+    """
+
+    position: RaftPosition
+    members: tuple[RaftMember, ...]
+    objects: tuple[StoreObject, ...]
+    uncommitted: tuple[Change, ...]
+
+    @property
+    def cluster_object(self) -> StoreObject:
+        """The object that stands for the swarm itself: its ID is the cluster ID."""
+        return next(found for found in self.objects if found.cluster is not None)
+
+    @property
+    def cluster(self) -> Cluster:
+        """What only the cluster object has: autolock, the root CA with its key, the unlock key."""
+        return t.cast("Cluster", self.cluster_object.cluster)
+
+    def of_kind(self, kind: str) -> list[StoreObject]:
+        """The objects of one kind that the Engine API shows too, by ID."""
+        return [found for found in self.objects if found.kind == kind and not found.facts.get("predefined")]
+
+
+@dataclasses.dataclass(frozen=True)
+class RootCA:
+    """The certificate authority of a swarm: certificate and key, PEM. The key is empty where an external CA signs."""
+
+    certificate: bytes
+    key: bytes = dataclasses.field(repr=False)
 
 
 def position(state_dir: Path) -> RaftPosition:
     """Read the raft store of a manager from its newest snapshot on, prove its integrity, and say how far it has come.
-
-    Memory does not grow with the store.
 
     Args:
         state_dir: A swarm state directory that no engine is running on. On that of a running engine the last frame may
@@ -115,105 +147,83 @@ def position(state_dir: Path) -> RaftPosition:
             and WAL do not belong together. The message names the file and the offset. Not detectable without outside
             knowledge: a tail of the WAL that was zeroed from a frame border on.
     """
+    return _scan(state_dir, None)[0]
+
+
+def contents(state_dir: Path, keys: RaftKeys) -> RaftContents:
+    """Read the raft store as position() does, open every record from the newest snapshot on, and say what is in it.
+
+    Args:
+        state_dir: A swarm state directory that no engine is running on.
+        keys: The keys of its raft store, of _node_key.raft_keys().
+
+    Raises:
+        BadArchive: As position() does; or a record does not open, or does not parse, or there is no swarm in the store.
+        MissingLibrary: PyNaCl is not installed.
+    """
+    require_library()
+    replay = _Replay(keys)
+    found, last = _scan(state_dir, replay)
+    return replay.contents(found, last)
+
+
+def read_root_ca(state_dir: Path, keys: RaftKeys) -> RootCA:
+    """The certificate authority in the raft store of a manager, for issuing a node certificate anew.
+
+    Args:
+        state_dir: A swarm state directory that no engine is running on.
+        keys: The keys of its raft store, of C(_node_key.raft_keys(node_key, unlock_key)).
+
+    Returns:
+        Certificate and key as an engine would use them after a forced new cluster. The key is in no representation of
+        the result. It is empty when an external CA signs for the swarm.
+
+    Raises:
+        BadArchive: The store is damaged, or does not open with these keys.
+        MissingLibrary: PyNaCl is not installed.
+    """
+    cluster = contents(state_dir, keys).cluster
+    return RootCA(certificate=cluster.root_ca_certificate, key=cluster.root_ca_key)
+
+
+def _scan(state_dir: Path, replay: _Replay | None) -> tuple[RaftPosition, Path]:
+    """Read the store to its end, and tell the replay what is in it. Returns the last segment as well."""
     try:
-        snapshots = _snapshots(state_dir)
-        snapshot_term, snapshot_index = _check_snapshot(snapshots[-1]) if snapshots else (0, 0)
-        segments = segments_from(state_dir, snapshot_index)
-        log = _Log(snapshot_term=snapshot_term, snapshot_index=snapshot_index)
+        snapshot = newest_snapshot(state_dir)
+        if snapshot is not None and replay is not None:
+            replay.begin(snapshot)
+        segments = segments_from(state_dir, snapshot.index if snapshot else 0)
+        log = _Log(snapshot)
         for segment in segments:
             log.begin(segment)
             for record in records(segment, crc=log.crc, is_last=segment is segments[-1]):
-                log.add(record)
-        warnings = [*_size_warnings(segments[-1]), *_broken_files(state_dir)]
+                entry = log.add(record)
+                if entry is not None and replay is not None:
+                    replay.add(entry, record)
+        last = segments[-1].path
+        return log.position(last, (*size_warnings(segments[-1]), *_broken_files(state_dir))), last
     except OSError as error:
-        raise _bad(state_dir, str(error)) from error
-    return log.position(segments[-1].path, tuple(warnings))
+        raise bad(state_dir, str(error)) from error
 
 
-def segments_from(state_dir: Path, index: int) -> list[Segment]:
-    """The WAL segments an engine reads when its snapshot is at C(index), in order.
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """A log entry behind the snapshot: raftpb.Entry{Type=1, Term=2, Index=3, Data=4}, its data still sealed."""
 
-    Raises:
-        BadArchive: There is no segment, none that begins early enough, or one is missing in between.
-    """
-    found = []
-    for name in _names(state_dir / WAL):
-        match = _SEGMENT_NAME.fullmatch(name)
-        if match:
-            found.append(Segment(state_dir / WAL / name, int(match.group(1), 16), int(match.group(2), 16)))
-    if not found:
-        raise _bad(state_dir / WAL, f"there is no .wal file: {NO_WAL}")
-    first = max((place for place, segment in enumerate(found) if segment.index <= index), default=None)
-    if first is None:
-        raise _bad(
-            found[0].path,
-            f"it is the oldest segment and begins at entry {found[0].index}, behind the newest snapshot ({index}): "
-            "the segments or the snapshot before it are missing",
-        )
-    for before, after in zip(found[first:], found[first + 1 :]):
-        if after.sequence != before.sequence + 1:
-            raise _bad(after.path, f"segment {before.sequence + 1} before it is missing")
-    return found[first:]
-
-
-def records(segment: Segment, *, crc: int, is_last: bool) -> t.Iterator[Record]:
-    """The records of one segment, each with its checksum proven, and the space behind them.
-
-    Args:
-        segment: The file.
-        crc: CRC-32C of the records so far; 0 for the first segment.
-        is_last: Whether no segment follows. Only the last one is preallocated; the others end with their last frame.
-
-    Raises:
-        BadArchive: A frame is cut off or does not parse, a checksum does not match, data lies behind the end mark, or
-            the segment ends where a further one must follow.
-    """
-    size = segment.path.stat().st_size
-    offset = 0
-    with open(segment.path, "rb") as file:
-        while True:
-            frame = _length_field(file, offset, size)
-            if frame == 0:
-                stray = _first_data(file, offset)
-                frame = _length_field(file, offset, size)  # a running engine may have appended meanwhile
-                if stray is None or frame == 0:
-                    break
-            length = frame & ((1 << 56) - 1)
-            padding = (frame >> 56) & 7 if frame >> 63 else 0
-            if padding != -length % 8:
-                raise _bad(segment.path, f"the frame of {length} bytes is padded with {padding}", offset)
-            end = offset + 8 + length + padding
-            if end > size:
-                raise _bad(segment.path, f"the frame ends at {end}, behind the end of the file ({size})", offset)
-            try:
-                kind, expected, data = _read_record(file, length)
-            except ProtobufError as error:
-                raise _bad(segment.path, f"the frame holds no record ({error})", offset) from None
-            if kind != CRC:
-                crc = crc32c(data, crc)
-            elif crc == 0:
-                crc = expected
-            if crc != expected:
-                raise _bad(segment.path, f"the checksum is {crc:08x}, and {expected:08x} by the record", offset)
-            yield Record(type=kind, data=data, crc=crc, segment=segment.path, offset=offset)
-            offset = end
-    if stray is not None:
-        raise _bad(segment.path, f"the log ends at {offset}, but data is behind it: a part was overwritten", stray)
-    if is_last and offset >= SEGMENT_SIZE:
-        raise _bad(segment.path, "the segment is full, but the one that must follow it is missing", offset)
-    if not is_last and offset != size:
-        raise _bad(segment.path, "the segment has no frame here, though another segment follows it", offset)
+    index: int
+    type: int
+    sealed: Region
 
 
 class _Log:
     """What etcd's ReadAll makes of the records, with the indexes of the entries in place of the entries."""
 
-    def __init__(self, *, snapshot_term: int, snapshot_index: int) -> None:
+    def __init__(self, snapshot: Snapshot | None) -> None:
         self.crc = 0
-        self._snapshot_term = snapshot_term
-        self._snapshot_index = snapshot_index
+        self._snapshot_term = snapshot.term if snapshot else 0
+        self._snapshot_index = snapshot.index if snapshot else 0
         self._snapshot_is_known = False
-        self._last_index = snapshot_index
+        self._last_index = self._snapshot_index
         self._newest_index: int | None = None
         self._member: bytes | None = None
         self._hard_state: dict[int, int | bytes] = {}
@@ -222,30 +232,35 @@ class _Log:
         if self._newest_index is None:
             self._newest_index = segment.index - 1
         if segment.index != self._newest_index + 1:
-            raise _bad(
+            raise bad(
                 segment.path,
                 f"it begins at entry {segment.index} by its name, and the segment before it ends at {self._newest_index}",
             )
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record) -> _Entry | None:
+        """Take one record. Returns the entry in it, if it is one behind the snapshot.
+
+        Those before it are no business of the store any more; they may be sealed with a key that is gone.
+        """
         self.crc = record.crc
         try:
             if record.type == METADATA:
                 self._add_member(record)
             elif record.type == ENTRY:
-                self._add_entry(record)
+                return self._add_entry(record)
             elif record.type == HARD_STATE:
                 self._hard_state = message(record.data)
             elif record.type == SNAPSHOT:
                 self._add_snapshot(record)
         except ProtobufError as error:
-            raise _bad(record.segment, f"the record does not parse ({error})", record.offset) from None
+            raise bad(record.segment, f"the record does not parse ({error})", record.offset) from None
+        return None
 
     def position(self, last: Path, warnings: tuple[str, ...]) -> RaftPosition:
         if self._member is None:
-            raise _bad(last, "the WAL does not say whose it is")
+            raise bad(last, "the WAL does not say whose it is")
         if not self._snapshot_is_known:
-            raise _bad(
+            raise bad(
                 last, f"the WAL does not know the snapshot at {self._snapshot_index}: it is older than the snapshot"
             )
         try:
@@ -261,9 +276,9 @@ class _Log:
                 warnings=warnings,
             )
         except (ProtobufError, UnicodeDecodeError) as error:
-            raise _bad(last, f"the WAL's hard state or member does not parse ({error})") from None
+            raise bad(last, f"the WAL's hard state or member does not parse ({error})") from None
         if not found.snapshot_index <= found.commit_index <= found.last_index:
-            raise _bad(
+            raise bad(
                 last,
                 f"commit index {found.commit_index} is not between the snapshot ({found.snapshot_index}) and the last "
                 f"entry ({found.last_index}): the WAL was cut short",
@@ -272,18 +287,21 @@ class _Log:
 
     def _add_member(self, record: Record) -> None:
         if self._member not in (None, record.data):
-            raise _bad(record.segment, "it was written by another member than the segment before it", record.offset)
+            raise bad(record.segment, "it was written by another member than the segment before it", record.offset)
         self._member = record.data
 
-    def _add_entry(self, record: Record) -> None:
-        index = integer(message(record.data), 3)
+    def _add_entry(self, record: Record) -> _Entry | None:
+        read = Region.of(record.data).message()
+        index = integer(read, 3)
         self._newest_index = index
         if index > self._last_index + 1:
-            raise _bad(
+            raise bad(
                 record.segment, f"entry {index} follows entry {self._last_index}: entries are missing", record.offset
             )
-        if index > self._snapshot_index:
-            self._last_index = index  # may step back: a new leader replaced the entries from here on
+        if index <= self._snapshot_index:
+            return None
+        self._last_index = index  # may step back: a new leader replaced the entries from here on
+        return _Entry(index=index, type=integer(read, 1), sealed=region(read, 4))
 
     def _add_snapshot(self, record: Record) -> None:
         read = message(record.data)
@@ -291,7 +309,7 @@ class _Log:
         self._newest_index = max(self._newest_index or 0, index)
         if index == self._snapshot_index:
             if term != self._snapshot_term:
-                raise _bad(
+                raise bad(
                     record.segment,
                     f"the snapshot at {index} is of term {term} here, and {self._snapshot_term} by its file",
                     record.offset,
@@ -299,136 +317,98 @@ class _Log:
             self._snapshot_is_known = True
 
 
-def _snapshots(state_dir: Path) -> list[Path]:
-    """The snapshot files, oldest first."""
-    names = _names(state_dir / SNAPSHOTS)
-    return [state_dir / SNAPSHOTS / name for name in names if _SNAPSHOT_NAME.fullmatch(name)]
+class _Replay:
+    """The swarm, in the making: the objects of the snapshot, and what each entry behind it does to them."""
 
+    def __init__(self, keys: RaftKeys) -> None:
+        self._keys = keys
+        self._first_index = 1
+        self._objects: dict[tuple[str, str], StoreObject] = {}
+        self._members: dict[int, RaftMember] = {}
+        self._entries: list[tuple[Change | _MemberChange, ...]] = []
 
-def _check_snapshot(path: Path) -> tuple[int, int]:
-    """Prove the checksum of a snapshot, and read its term and index.
+    def begin(self, snapshot: Snapshot) -> None:
+        """Take the store of the snapshot: api.Snapshot{membership=2{members=1}, store=3}."""
+        self._first_index = snapshot.index + 1
+        try:
+            with open(snapshot.path, "rb") as file:
+                read = self._keys.open(Region(InFile(file), *snapshot.sealed)).message()
+                for member in region(read, 2).regions(1):
+                    self._apply(_MemberChange(_ADD, 0, _member(member)))
+                for found in objects_of(region(read, 3)):
+                    self._objects[found.kind, found.id] = found
+        except (DoesNotOpen, ProtobufError) as error:
+            raise bad(snapshot.path, _why(error), snapshot.sealed[0]) from None
 
-    A file is snappb.Snapshot{crc=1, data=2}, and its data is raftpb.Snapshot{data=1, metadata=2{index=2, term=3}}. The
-    inner data, the encrypted store, is as large as the swarm, and is only passed by.
-    """
-    size = path.stat().st_size
-    try:
-        with open(path, "rb") as file:
-            expected, begin, end = _snapshot_head(file)
-            if end != size:
-                raise _bad(path, f"it has {size} bytes, and {end} by its head: it was cut short")
-            file.seek(begin)
-            crc = 0
-            while chunk := file.read(_CHUNK):
-                crc = crc32c(chunk, crc)
-            if crc != expected:
-                raise _bad(path, f"the checksum is {crc:08x}, and {expected:08x} by its head", begin)
-            metadata = message(_snapshot_metadata(file, begin, end))
-            index, term = integer(metadata, 2), integer(metadata, 3)
-    except ProtobufError as error:
-        raise _bad(path, f"it does not parse ({error})") from None
-    if path.name != f"{term:016x}-{index:016x}.snap":
-        raise _bad(path, f"it is a snapshot of term {term} and index {index}, not what its name says")
-    return term, index
+    def add(self, entry: _Entry, record: Record) -> None:
+        """Take an entry. Whether it is committed is known at the end only, and until then it may be replaced."""
+        try:
+            plain = self._keys.open(entry.sealed)
+            changes = _changes(entry, plain)
+        except (DoesNotOpen, ProtobufError) as error:
+            raise bad(record.segment, f"entry {entry.index}: {_why(error)}", record.offset) from None
+        del self._entries[entry.index - self._first_index :]
+        self._entries.append(changes)
 
-
-def _snapshot_head(file: t.BinaryIO) -> tuple[int, int, int]:
-    """Checksum of a snapshot file, and where its data begins and ends."""
-    head = file.read(32)
-    key, place = varint(head, 0)
-    if key != 0x08:
-        raise ProtobufError("there is no checksum")
-    crc, place = varint(head, place)
-    key, place = varint(head, place)
-    if key != 0x12:
-        raise ProtobufError("there is no data")
-    length, place = varint(head, place)
-    return crc, place, place + length
-
-
-def _snapshot_metadata(file: t.BinaryIO, begin: int, end: int) -> bytes:
-    """Field 2 of the message that lies between two offsets of the file; every other field is skipped."""
-    place = begin
-    while place < end:
-        file.seek(place)
-        head = file.read(min(20, end - place))
-        key, behind_key = varint(head, 0)
-        length, behind_length = varint(head, behind_key)
-        if key & 7 != 2 or place + behind_length + length > end:
-            break
-        if key >> 3 == 2:
-            file.seek(place + behind_length)
-            return file.read(length)
-        place += behind_length + length
-    raise ProtobufError("there is no metadata")
-
-
-def _read_record(file: t.BinaryIO, length: int) -> tuple[int, int, bytes]:
-    """Type, checksum and data of walpb.Record{type=1, crc=2, data=3}.
-
-    Raises:
-        ProtobufError: It is none. That is seen before a length that makes no sense is read into memory.
-    """
-    content = file.read(min(length, _CHUNK))
-    place = 0
-    numbers = {}
-    for number in (1, 2):
-        key, place = varint(content, place)
-        if key != number << 3:
-            raise ProtobufError("it does not begin with a type and a checksum")
-        numbers[number], place = varint(content, place)
-    kind, crc = numbers[1], numbers[2]
-    if not METADATA <= kind <= SNAPSHOT:
-        raise ProtobufError(f"unknown type {kind}")
-    if place == length:
-        return kind, crc, b""
-    key, place = varint(content, place)
-    data_length, place = varint(content, place)
-    if key != 0x1A or place + data_length != length:
-        raise ProtobufError("its lengths contradict each other")
-    return kind, crc, content[place:] + file.read(length - len(content))
-
-
-def _length_field(file: t.BinaryIO, offset: int, size: int) -> int:
-    """The field a frame begins with; 0 where no frame begins, or none fits. The file stands behind it then."""
-    file.seek(offset)
-    return int.from_bytes(file.read(8), "little") if offset + 8 <= size else 0
-
-
-def _first_data(file: t.BinaryIO, offset: int) -> int | None:
-    """The offset of the first byte from there on that is not zero; None when only zeros follow, as preallocated."""
-    file.seek(offset)
-    while chunk := file.read(_CHUNK):
-        if chunk.count(0) != len(chunk):
-            return offset + len(chunk) - len(chunk.lstrip(b"\0"))
-        offset += len(chunk)
-    return None
-
-
-def _size_warnings(last: Segment) -> t.Iterator[str]:
-    size = last.path.stat().st_size
-    if size < SEGMENT_SIZE:
-        yield (
-            f"{last.path} has {size} bytes, and an engine preallocates {SEGMENT_SIZE}: the copy was cut short between "
-            "two frames, or an engine repaired the log before"
+    def contents(self, found: RaftPosition, last: Path) -> RaftContents:
+        committed = found.commit_index - self._first_index + 1
+        for changes in self._entries[:committed]:
+            for change in changes:
+                self._apply(change)
+        if not any(kind == "clusters" for kind, dummy in self._objects):
+            raise bad(last, "there is no cluster object in it: the swarm is empty")
+        return RaftContents(
+            position=found,
+            members=tuple(sorted(self._members.values(), key=lambda member: member.node_id)),
+            objects=tuple(self._objects[key] for key in sorted(self._objects)),
+            uncommitted=tuple(
+                change for changes in self._entries[committed:] for change in changes if isinstance(change, Change)
+            ),
         )
+
+    def _apply(self, change: Change | _MemberChange) -> None:
+        if isinstance(change, Change):
+            key = change.object.kind, change.object.id
+            if change.action == "remove":
+                self._objects.pop(key, None)
+            else:
+                self._objects[key] = change.object
+        elif change.action == _REMOVE:
+            self._members.pop(change.raft_id, None)
+        else:
+            self._members[change.member.raft_id] = change.member
+
+
+@dataclasses.dataclass(frozen=True)
+class _MemberChange:
+    """raftpb.ConfChange{type=2, node_id=3, context=4}: a manager comes, goes, or changes its address."""
+
+    action: int
+    raft_id: int
+    member: RaftMember
+
+
+def _changes(entry: _Entry, plain: Region) -> tuple[Change | _MemberChange, ...]:
+    if entry.type == _NORMAL:
+        return tuple(changes_of(plain))
+    if entry.type != _MEMBERSHIP:
+        raise ProtobufError(f"it is of the unknown type {entry.type}")
+    read = plain.message()
+    return (_MemberChange(integer(read, 2), integer(read, 3), _member(region(read, 4))),)
+
+
+def _member(read: Region) -> RaftMember:
+    """api.RaftMember{raft_id=1, node_id=2, addr=3}."""
+    found = read.message()
+    return RaftMember(integer(found, 1), region(found, 2).text(), region(found, 3).text())
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, DoesNotOpen) else f"what is sealed in it does not parse ({error})"
 
 
 def _broken_files(state_dir: Path) -> t.Iterator[str]:
     for directory in (WAL, SNAPSHOTS):
-        for name in _names(state_dir / directory):
+        for name in names(state_dir / directory):
             if name.endswith(".broken"):
                 yield f"{state_dir / directory / name} is left from earlier damage that an engine repaired"
-
-
-def _names(directory: Path) -> list[str]:
-    """The names in a directory in order; none when it does not exist."""
-    try:
-        return sorted(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _bad(path: Path, cause: str, offset: int | None = None) -> BadArchive:
-    where = "" if offset is None else f" at offset {offset}"
-    return BadArchive(f"read {path}{where}", cause, _DAMAGED, path=str(path), offset=offset)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _raft_store as module
+from ansible_collections.quorate.swarm.plugins.module_utils import _raft_wal
 from ansible_collections.quorate.swarm.plugins.module_utils._crc32c import crc32c
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive
 
@@ -17,7 +18,7 @@ SEGMENT_SIZE = 64_000
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SEGMENT_SIZE", SEGMENT_SIZE)
+    monkeypatch.setattr(_raft_wal, "SEGMENT_SIZE", SEGMENT_SIZE)
 
 
 # A writer of what etcd writes.
@@ -179,7 +180,7 @@ def test_newest_snapshot_counts(tmp_path: Path) -> None:
 
 
 def test_entry_larger_than_a_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SEGMENT_SIZE", 5_000_000)
+    monkeypatch.setattr(_raft_wal, "SEGMENT_SIZE", 5_000_000)
     first_segment().entries(1, size=3_000_000).entries(2).state(2).write(tmp_path)
     assert module.position(tmp_path).last_index == 2
 
@@ -199,14 +200,14 @@ def test_traces_of_earlier_damage_give_a_warning(tmp_path: Path) -> None:
 
 def test_records_for_whoever_reads_more(tmp_path: Path) -> None:
     first_segment().entries(1).state(1).write(tmp_path)
-    (segment,) = module.segments_from(tmp_path, 0)
-    found = list(module.records(segment, crc=0, is_last=True))
+    (segment,) = _raft_wal.segments_from(tmp_path, 0)
+    found = list(_raft_wal.records(segment, crc=0, is_last=True))
     assert [record.type for record in found] == [
-        module.CRC,
-        module.METADATA,
-        module.SNAPSHOT,
-        module.ENTRY,
-        module.HARD_STATE,
+        _raft_wal.CRC,
+        _raft_wal.METADATA,
+        _raft_wal.SNAPSHOT,
+        _raft_wal.ENTRY,
+        _raft_wal.HARD_STATE,
     ]
     assert found[1].data == MEMBER
 
@@ -420,11 +421,14 @@ def test_snapshot_of_another_name(tmp_path: Path) -> None:
     assert "not what its name says" in str(refused(tmp_path))
 
 
-def test_snapshot_without_metadata(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("metadata", "cause"), [(varint_field(2, 1), "field 2 is not bytes"), (b"", "of term 0 and index 0")]
+)
+def test_snapshot_without_metadata(tmp_path: Path, metadata: bytes, cause: str) -> None:
     path = snapshot_store(tmp_path)
-    data = bytes_field(1, b"x") + varint_field(2, 1)
+    data = bytes_field(1, b"x") + metadata
     path.write_bytes(varint_field(1, crc32c(data)) + bytes_field(2, data))
-    assert "no metadata" in str(refused(tmp_path))
+    assert cause in str(refused(tmp_path))
 
 
 def test_unreadable_store(tmp_path: Path) -> None:

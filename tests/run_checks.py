@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,9 @@ VENV_BIN = Path(sys.executable).parent
 RUNTIME_DIRECTORIES = ("meta", "playbooks", "plugins", "roles")
 #: Development code that is not part of the built collection. ruff and mypy check it; ansible-test has other rules.
 DEVELOPMENT_DIRECTORIES = ("tests/demo", "tests/faults", "tests/lab", "tests/scenarios", "benchmarks")
+
+#: Test files on real hosts that run at the same time. They mostly wait, for elections, tasks and time-outs.
+SCENARIOS_AT_A_TIME = 2 * (os.cpu_count() or 1)
 
 #: The minor version of the oldest Python 3 of a managed node (README, tests/config.yml).
 OLDEST_MINOR = 8
@@ -290,11 +293,28 @@ def build(directory: Path) -> Path:
 
 
 def scenarios(arguments: list[str]) -> Outcome:
-    """The tests on real hosts. Their progress goes to the terminal as it happens. They need root."""
-    report = BUILD / "scenarios.xml"
+    """The tests on real hosts. Their progress goes to the terminal as it happens. They need root.
+
+    Several test files run at the same time; then those tests that measure time, with nothing beside them.
+    """
+    if arguments:
+        return pytest_run("scenarios", arguments)
+    everything = ["tests/lab", "tests/scenarios"]
+    together = [f"--numprocesses={SCENARIOS_AT_A_TIME}", "--dist=loadfile", "-m", "not alone"]
+    runs = [pytest_run("scenarios", [*together, *everything]), pytest_run("alone", ["-m", "alone", *everything])]
+    return Outcome(
+        passed=sum(run.passed for run in runs),
+        failed=sum(run.failed for run in runs),
+        skipped=sum(run.skipped for run in runs),
+        output="".join(run.output for run in runs),
+    )
+
+
+def pytest_run(name: str, arguments: Sequence[str]) -> Outcome:
+    """Run pytest on real hosts, with a report of this name."""
+    report = BUILD / f"{name}.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    command += arguments or ["tests/lab", "tests/scenarios"]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments]
     environment = {**tool_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
     if os.geteuid() != 0:
         if not shutil.which("sudo"):

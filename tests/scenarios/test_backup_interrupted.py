@@ -34,6 +34,8 @@ from helpers.runner import RunModule, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import wait_until
 
+pytestmark = pytest.mark.alone
+
 #: Bytes of a file that makes the copy of a state directory take long enough to look at it.
 BALLAST = 300 << 20
 

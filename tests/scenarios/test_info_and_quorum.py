@@ -294,6 +294,7 @@ def losing_lab(lab_factory: LabFactory) -> Lab:
     return lab_factory(managers=3, workers=0)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("survivor_leads", [True, False])
 def test_a_lost_quorum_is_recognised_in_time(losing_lab: Lab, module: RunModule, survivor_leads: bool) -> None:
     hosts = losing_lab.hosts

@@ -165,6 +165,7 @@ def test_something_is_missing_afterwards(scene: Scene, module: RunModule, tmp_pa
     }
 
 
+@pytest.mark.alone
 def test_module_is_killed(scene: Scene, module: RunModule) -> None:
     """Right after the swap. The host puts everything back by itself, and leaves an autolocked manager locked."""
     before = entries(scene.host.docker_directory / "swarm", live=True)

@@ -21,6 +21,8 @@ from helpers.runner import AnsibleRun, RunModule, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import in_parallel, wait_until
 
+pytestmark = pytest.mark.alone
+
 WRONG_KEY = "SWMKEY-1-" + base64.b64encode(bytes(32)).decode().rstrip("=")
 FINGERPRINT = r"uk1:[0-9a-f]{32}"
 MANAGERS = ("m1", "m2", "m3")

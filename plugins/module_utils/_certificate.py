@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import datetime
 import hashlib
 import re
 import typing as t
@@ -23,10 +24,10 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadAr
 
 try:
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import serialization
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-    from cryptography.x509.oid import NameOID
+    from cryptography.x509.oid import ExtensionOID, NameOID
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:
@@ -36,6 +37,8 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s(.*?)-----END CERTIFICATE-----
 _ROLES = {"swarm-manager": "manager", "swarm-worker": "worker"}
 _READ = "read the certificate"
 _DAMAGED = "The file is damaged; use another backup, or copy it again"
+#: How far back the validity of a node certificate begins (moby/swarmkit ca/certificates.go, CertBackdate).
+_BACKDATE = datetime.timedelta(hours=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +122,62 @@ def is_issued_by(pem: bytes, roots: bytes) -> bool:
     return any(_signed_by(leaf, issuer) for issuer in trusted)
 
 
+def reissue(pem: bytes, *, ca_certificate: bytes, ca_key: bytes, now: float) -> bytes:
+    """Issue a node certificate again: the same subject, names, key and uses, valid from now on for as long as it was.
+
+    Args:
+        pem: Content of swarm-node.crt; what follows the first certificate is kept.
+        ca_certificate: The root CA certificate, PEM.
+        ca_key: Its private key, PEM.
+        now: Seconds since 1970.
+
+    Returns: the new content of swarm-node.crt.
+
+    Raises:
+        BadArchive: One of them is damaged, or the key is not the key of the CA certificate.
+        MissingLibrary: cryptography is not installed.
+    """
+    leaf, *others = _blocks(pem)
+    old, authority = _load(leaf), _load(_blocks(ca_certificate)[0])
+    try:
+        key: t.Any = serialization.load_pem_private_key(ca_key, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise BadArchive("issue a node certificate", "the CA key of the swarm cannot be read", _DAMAGED) from None
+    if key.public_key().public_numbers() != authority.public_key().public_numbers():
+        raise BadArchive("issue a node certificate", "the CA key is not the key of the CA certificate", _DAMAGED)
+    begin = datetime.datetime.fromtimestamp(int(now), tz=datetime.timezone.utc) - _BACKDATE
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(authority.subject)
+        .public_key(old.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + (_moment(old, "not_valid_after") - _moment(old, "not_valid_before")))
+        .add_extension(_key_identifier(authority), critical=False)
+    )
+    for extension in old.extensions:
+        if extension.oid != ExtensionOID.AUTHORITY_KEY_IDENTIFIER:
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+    issued: bytes = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return issued + b"".join(_pem(other) for other in others)
+
+
+def _key_identifier(authority: t.Any) -> t.Any:
+    """What an issued certificate says about the key of its issuer."""
+    try:
+        own = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
+
+
+def _pem(der: bytes) -> bytes:
+    text = base64.b64encode(der).decode("ascii")
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+    return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""]).encode("ascii")
+
+
 def _blocks(pem: bytes) -> list[bytes]:
     """The DER form of each certificate of a file."""
     try:
@@ -149,9 +208,12 @@ def _name(certificate: t.Any, attribute: t.Any) -> str:
 
 
 def _iso(certificate: t.Any, attribute: str) -> str:
+    return str(_moment(certificate, attribute).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _moment(certificate: t.Any, attribute: str) -> t.Any:
     """A date of validity. cryptography 42 deprecated the attributes without time zone."""
-    moment = getattr(certificate, attribute + "_utc", None) or getattr(certificate, attribute)
-    return str(moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return getattr(certificate, attribute + "_utc", None) or getattr(certificate, attribute)
 
 
 def _signed_by(certificate: t.Any, issuer: t.Any) -> bool:

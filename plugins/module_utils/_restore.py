@@ -20,12 +20,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemo
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused, WrongKey
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import probe_all
-from ansible_collections.quorate.swarm.plugins.module_utils._force_new_cluster import (
-    Copy,
-    ForceNewCluster,
-    fence_decision,
-    other_managers,
-)
+from ansible_collections.quorate.swarm.plugins.module_utils._force_new_cluster import ForceNewCluster, fence_decision
+from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, other_managers
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of, version_tuple
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey

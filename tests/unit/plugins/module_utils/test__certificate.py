@@ -139,6 +139,80 @@ def test_certificate_of_somebody_else() -> None:
         module.describe(ROOT.pem)
 
 
+def key_pem(key: Any, form: Any = serialization.PrivateFormat.TraditionalOpenSSL) -> bytes:
+    pem: bytes = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return pem
+
+
+AFTER = datetime.datetime(2027, 6, 1, 12, 0, 0, tzinfo=datetime.timezone.utc)
+
+
+def test_reissued_certificate_is_the_same_but_for_its_validity() -> None:
+    issued = module.reissue(PEM, ca_certificate=ROOT.pem, ca_key=key_pem(ROOT.key), now=AFTER.timestamp())
+    old, new = module.describe(PEM), module.describe(issued)
+    assert (new.not_before, new.not_after) == ("2027-06-01T11:00:00Z", "2027-08-30T12:05:06Z")
+    assert dataclasses.replace(new, not_before=old.not_before, not_after=old.not_after) == old
+    assert module.is_issued_by(issued, ROOT.pem)
+    assert x509.load_pem_x509_certificate(issued).serial_number != 1
+
+
+def test_reissued_certificate_keeps_its_names_and_uses_and_names_its_issuer() -> None:
+    ca = ec.generate_private_key(ec.SECP256R1())
+    identifier = x509.SubjectKeyIdentifier(b"the root of the test")
+    begin = datetime.datetime(2026, 11, 23)
+    root = (
+        x509.CertificateBuilder(ROOT.subject, ROOT.subject, ca.public_key(), 1, begin, begin.replace(year=2046))
+        .add_extension(identifier, critical=False)
+        .sign(ca, hashes.SHA256())
+    )
+    names = x509.SubjectAlternativeName([x509.DNSName("swarm-manager"), x509.DNSName("nodeid")])
+    leaf = (
+        x509.CertificateBuilder(ROOT.subject, NODE, NODE_KEY.public_key(), 1, begin, begin.replace(year=2027))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier(b"another", None, None), critical=False)
+        .sign(ca, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    issued = x509.load_pem_x509_certificate(
+        module.reissue(
+            leaf.public_bytes(pem),
+            ca_certificate=root.public_bytes(pem),
+            ca_key=key_pem(ca, serialization.PrivateFormat.PKCS8),
+            now=AFTER.timestamp(),
+        )
+    )
+    found = {extension.oid: (extension.critical, extension.value) for extension in issued.extensions}
+    assert found == {
+        x509.OID_SUBJECT_ALTERNATIVE_NAME: (False, names),
+        x509.OID_BASIC_CONSTRAINTS: (True, x509.BasicConstraints(ca=False, path_length=None)),
+        x509.OID_AUTHORITY_KEY_IDENTIFIER: (False, x509.AuthorityKeyIdentifier(b"the root of the test", None, None)),
+    }
+
+
+def test_reissued_certificate_keeps_what_follows_it() -> None:
+    issued = module.reissue(
+        PEM + OTHER_ROOT.pem, ca_certificate=ROOT.pem, ca_key=key_pem(ROOT.key), now=AFTER.timestamp()
+    )
+    assert issued.endswith(OTHER_ROOT.pem)
+    assert issued.count(b"BEGIN") == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (b"", "cannot be read"),
+        (b"SECRET", "cannot be read"),
+        (key_pem(OTHER_ROOT.key), "not the key of the CA certificate"),
+        (key_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)), "not the key of the CA certificate"),
+    ],
+)
+def test_certificate_is_not_reissued_with_a_wrong_key(key: bytes, why: str) -> None:
+    with pytest.raises(BadArchive, match=why) as caught:
+        module.reissue(PEM, ca_certificate=ROOT.pem, ca_key=key, now=AFTER.timestamp())
+    assert "SECRET" not in str(caught.value)
+
+
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HAS_CRYPTOGRAPHY", False)
     assert module.digest(PEM)

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _force_new_cluster as module
@@ -32,43 +30,3 @@ def test_peer_that_may_live_is_refused_and_no_option_allows_it(state: str) -> No
     assert caught.value.details == {
         "peers": [{"address": "192.0.2.3:2377", "state": state, "detail": "the cause in words"}]
     }
-
-
-# What came back, beside what was there before
-
-
-def items(*names: str) -> list[dict[str, str]]:
-    return [{"id": f"id-{name}", "name": name} for name in names]
-
-
-def compare(before: Any, now: Any, identity: Any = ()) -> tuple[list[str], dict[str, Any]]:
-    return module.comparison(identity=identity, before=before, now=now)
-
-
-def test_equal_inventories_are_no_problem() -> None:
-    assert compare({"services": items("web")}, {"services": items("web")}, [("cluster ID", "a", "a")]) == ([], {})
-
-
-def test_what_is_missing_is_a_problem_and_what_is_added_is_none() -> None:
-    problems, difference = compare(
-        {"services": items("web", "api"), "secrets": []}, {"services": [], "secrets": items("new")}
-    )
-    assert problems == ["2 services are missing: api, web"]
-    assert difference == {
-        "services": {"missing": items("api", "web"), "added": []},
-        "secrets": {"missing": [], "added": items("new")},
-    }
-
-
-def test_missing_nodes_are_named_by_their_host_names() -> None:
-    problems, dummy = compare({"nodes": [{"id": "id-w1", "hostname": "w1"}]}, {"nodes": []})
-    assert problems == ["1 nodes are missing: w1"]
-
-
-def test_another_identity_is_a_problem() -> None:
-    problems, dummy = compare({}, {}, [("cluster ID", "blue", "green"), ("node ID", "id-m2", None)])
-    assert problems == ["the cluster ID is green, and was blue", "the node ID is None, and was id-m2"]
-
-
-def test_without_an_inventory_there_is_nothing_to_compare_with() -> None:
-    assert compare({}, {"services": items("web")}) == ([], {})

@@ -92,6 +92,12 @@ class BadArchive(SwarmError):
     kind = "bad_archive"
 
 
+class BadEscrow(SwarmError):
+    """The escrow of unlock keys cannot be read or written, or what is to be put in it is no unlock key of a swarm."""
+
+    kind = "bad_escrow"
+
+
 class WrongKey(SwarmError):
     """An unlock key is malformed, or does not fit."""
 

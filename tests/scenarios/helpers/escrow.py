@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An escrow of unlock keys on the controller, as scenarios use and read it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ansible.parsing.vault import VaultLib, VaultSecret
+
+CLUSTER = "2jt0p6gm4hn0gyvm1wtvzf0f5"
+KEYS = ["SWMKEY-1-" + base64.b64encode(bytes([number]) * 32).decode().rstrip("=") for number in range(1, 4)]
+_PASSWORD = "the password of the escrow"
+_SECRET = re.compile(rb"SWMKEY-1-[A-Za-z0-9+/]{43}|SWMTKN-1-[a-z0-9]{50}")
+
+
+class Escrow:
+    """An escrow file, which need not be there, and a vault password in *directory*."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "unlock_keys.json"
+        self.args = ("--vault-password-file", str(self.password_file("password", _PASSWORD)))
+        self.configuration = {"unlock_key_escrow_file": str(self.path)}
+
+    def password_file(self, name: str, password: str) -> Path:
+        path = self.directory / name
+        path.touch(mode=0o600)
+        path.write_text(password)
+        return path
+
+    def entries(self) -> list[dict[str, Any]]:
+        """What it holds, decrypted here."""
+        if not self.path.exists():
+            return []
+        vault = VaultLib([("default", VaultSecret(_PASSWORD.encode()))])
+        entries: list[dict[str, Any]] = json.loads(vault.decrypt(self.path.read_bytes()))["unlock_keys"]
+        return entries
+
+    @staticmethod
+    def leaks(directory: Path) -> list[Path]:
+        """The files below *directory* with an unlock key or a join token in them."""
+        return [path for path in directory.rglob("*") if path.is_file() and _SECRET.search(path.read_bytes())]

@@ -29,6 +29,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._model import (
     Inventory,
     LocalState,
     Node,
+    Task,
     inventory_of,
 )
 
@@ -256,6 +257,19 @@ class Engine:
 
     def services(self) -> list[Json]:
         return self.call("GET", "/services", attempted="read the services", params={"status": "true"}, timeout=PATIENT)
+
+    def tasks(self) -> list[Task]:
+        answer = self.call("GET", "/tasks", attempted="read the tasks of the swarm", timeout=PATIENT)
+        return [Task.from_api(task) for task in answer]
+
+    def plain_containers(self) -> list[str]:
+        """Names of the containers that run on this engine and are no tasks of a swarm: nobody moves them."""
+        answer = self.call("GET", "/containers/json", attempted="read the containers", timeout=PATIENT)
+        return sorted(
+            container["Names"][0].lstrip("/")
+            for container in answer
+            if "com.docker.swarm.task.id" not in (container.get("Labels") or {})
+        )
 
     def networks(self) -> list[Json]:
         return self.call("GET", "/networks", attempted="read the networks", timeout=PATIENT)

@@ -191,6 +191,32 @@ class Service:
 
 
 @dataclasses.dataclass(frozen=True)
+class Task:
+    """A task of a service (moby api/types/swarm Task)."""
+
+    id: str
+    service_id: str
+    node_id: str
+    slot: int
+    state: str
+    desired: str
+    error: str
+
+    @classmethod
+    def from_api(cls, task: Json) -> Task:
+        status: Json = task.get("Status") or {}
+        return cls(
+            id=task["ID"],
+            service_id=task.get("ServiceID") or "",
+            node_id=task.get("NodeID") or "",
+            slot=int(task.get("Slot") or 0),
+            state=status.get("State") or "new",
+            desired=task.get("DesiredState") or "",
+            error=status.get("Err") or "",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Cluster:
     """The cluster object without join tokens and signing keys (GET /swarm, moby api/types/swarm Swarm)."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ansible_collections.quorate.swarm.plugins.module_utils._drain import Load, undrained
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     EngineError,
@@ -99,6 +100,45 @@ def wait_for_role(engine: Engine, node: Node, role: str, *, timeout: float) -> N
         TimedOut: The node did not follow in time.
     """
     wait_for_membership(engine, node, ("follower", "leader") if role == "manager" else ("worker",), timeout=timeout)
+
+
+def wait_until_drained(engine: Engine, load: Load, *, undo_to: str | None, timeout: float) -> None:
+    """Wait until the tasks of a node that is drained have stopped, and run elsewhere if they can.
+
+    Args:
+        engine: A manager.
+        load: What the node had when it was to be drained.
+        undo_to: The availability to give back to the node when that does not happen; None for none.
+        timeout: Seconds.
+
+    Raises:
+        TimedOut: It did not happen; the cause says which tasks of which services are missing.
+    """
+    attempted = f"drain {load.node.name}"
+    last: list[str] = []
+
+    def look() -> list[str]:
+        last[:] = undrained(load, engine.tasks())
+        return last
+
+    try:
+        wait_for(look, lambda reasons: not reasons, attempted=attempted, timeout=timeout, tolerate=_PASSING)
+    except SwarmError as error:
+        cause = f"not within {timeout:g} s: {'; '.join(last)}" if isinstance(error, TimedOut) and last else error.cause
+        outcome, remedy = "", "Look at docker service ps of these services, or give wait_timeout more seconds"
+        if undo_to is not None:
+            outcome, undone = _availability_back(engine, load.node, undo_to)
+            remedy = remedy if undone else f"docker node update --availability {undo_to} {load.node.id}"
+        raise TimedOut(attempted, f"{cause}{outcome}", remedy, node_id=load.node.id, reasons=last) from error
+
+
+def _availability_back(engine: Engine, node: Node, availability: str) -> tuple[str, bool]:
+    """Undo a drain. Tasks that have moved stay where they are."""
+    try:
+        change_node(engine, node, role=None, availability=availability, labels=None, timeout=0)
+    except SwarmError as error:
+        return f"; it is still drained, because making it {availability} again failed: {error.cause}", False
+    return f"; it was made {availability} again", True
 
 
 def remove_node(engine: Engine, node: Node, *, demote: bool, force: bool, timeout: float) -> None:

@@ -14,7 +14,8 @@ description:
   - It runs on a manager; the node may be any other one, running or not.
   - A manager is only demoted, also for its removal, when the managers that stay are quorate without it. There is no
     option to do it all the same.
-  - It waits until the change is real, which for a promotion means that the node is a reachable manager.
+  - It waits until the change is real, which for a promotion means that the node is a reachable manager, and for a drain
+    that its tasks have stopped and run elsewhere.
 extends_documentation_fragment:
   - quorate.swarm.docker
   - quorate.swarm.attributes
@@ -49,9 +50,25 @@ options:
     choices: [manager, worker]
   availability:
     description:
-      - Whether the node gets tasks. V(drain) also moves away those it has.
+      - Whether the node gets tasks. V(drain) also moves away those it has, and the module waits until they have stopped
+        and those of replicated services run on other nodes. When that does not happen in O(wait_timeout), the node gets
+        back the availability that it had, and the module fails.
+      - Containers that are no tasks of the swarm stay where they are; see RV(drained.containers).
     type: str
     choices: [active, pause, drain]
+  avoid:
+    description:
+      - With O(availability=drain), nodes by ID or host name on which tasks of this node are not counted to find a place,
+        because they will be drained as well.
+    type: list
+    elements: str
+    default: []
+  allow_stranded:
+    description:
+      - With O(availability=drain), drain the node although it has tasks that no other node may take, because none is
+        ready, active and meets the placement constraints of the service. They stop, and wait for such a node.
+    type: bool
+    default: false
   labels:
     description:
       - Node labels to set. Others stay. A label whose value is null is removed.
@@ -73,7 +90,8 @@ options:
   wait_timeout:
     description:
       - Seconds to wait until a change is real; with O(state=absent), also until a node that is leaving is down, which
-        takes some 15 seconds. O(step_down) waits as long for each of its steps.
+        takes some 15 seconds. O(step_down) waits as long for each of its steps. A drain takes at least as long as the
+        slowest task takes to stop.
     type: int
     default: 60
 seealso:
@@ -97,6 +115,13 @@ EXAMPLES = r"""
     labels:
       zone: a
       rack:
+  delegate_to: manager1
+
+- name: Keep services off a manager that is to have no tasks
+  quorate.swarm.swarm_node:
+    node: "{{ swarm.node.id }}"
+    availability: drain
+    wait_timeout: 180
   delegate_to: manager1
 
 - name: Let the leader step down before its host is worked on
@@ -136,6 +161,25 @@ node:
     state:
       description: State of the node when it was seen last, such as V(ready), V(down) or V(unknown).
       type: str
+drained:
+  description: What the drain was about. Null without O(availability=drain).
+  returned: success
+  type: dict
+  contains:
+    services:
+      description: Names of the services that had tasks on the node.
+      type: list
+      elements: str
+    stranded:
+      description: Names of those that have no other place, see O(allow_stranded).
+      type: list
+      elements: str
+    containers:
+      description:
+        - Names of the containers that go on running on the node, because they are no tasks of the swarm. Null when the
+          node is not the manager that was asked, since only its own engine knows them; see M(quorate.swarm.swarm_info).
+      type: list
+      elements: str
 error:
   description: Kind of the error, such as V(refused), V(timed_out), V(quorum_lost), V(locked) or V(not_a_manager).
   returned: failure
@@ -151,7 +195,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _membership, _transition
+from ansible_collections.quorate.swarm.plugins.module_utils import _drain, _membership, _transition
 from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
@@ -168,6 +212,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "role": {"type": "str", "choices": ["manager", "worker"]},
     "availability": {"type": "str", "choices": ["active", "pause", "drain"]},
+    "avoid": {"type": "list", "elements": "str", "default": []},
+    "allow_stranded": {"type": "bool", "default": False},
     "labels": {"type": "dict"},
     "step_down": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
@@ -189,6 +235,7 @@ class NodeChange:
         found.require_manager()
         self.nodes: t.Sequence[Node] = found.nodes
         self.this_node_id = found.local.node_id if found.local else ""
+        self.drained: dict[str, t.Any] | None = None
 
     def run(self) -> tuple[bool, Shown | None, Shown | None]:
         """Make the change. Returns whether there was one, and the node before and after it."""
@@ -228,6 +275,10 @@ class NodeChange:
                 _membership.require_promotable(node)
             else:
                 _membership.require_demotable(self.nodes, node, this_node_id=self.this_node_id)
+        load = self._load(node) if after["Availability"] == "drain" and self.params["availability"] else None
+        begins = before["Availability"] != "drain"
+        if load is not None and begins and not self.params["allow_stranded"]:
+            _drain.require_room(load)
         changed = before != after
         if not self.check_mode:
             if changed:
@@ -235,7 +286,26 @@ class NodeChange:
             elif role is not None and (node.manager is not None) != (role == "manager"):
                 # An earlier change of role that has not come true yet.
                 _transition.wait_for_role(self.engine, node, role, timeout=self.timeout)
+            if load is not None:
+                undo_to = before["Availability"] if begins else None
+                _transition.wait_until_drained(self.engine, load, undo_to=undo_to, timeout=self.timeout)
         return changed, shown(node, before), shown(node, after)
+
+    def _load(self, node: Node) -> _drain.Load:
+        """What a drain of this node is about, which is noted for the result as well."""
+        load = _drain.load_of(
+            node,
+            nodes=self.nodes,
+            services=self.engine.services(),
+            tasks=self.engine.tasks(),
+            avoid=self.params["avoid"],
+        )
+        self.drained = {
+            "services": load.names(load.services),
+            "stranded": load.names(load.stranded),
+            "containers": self.engine.plain_containers() if node.id == self.this_node_id else None,
+        }
+        return load
 
     def _step_down(self, node: Node) -> tuple[bool, Shown | None, Shown | None]:
         leads = _membership.leader_to_replace(self.nodes, node.id, this_node_id=self.this_node_id) is not None
@@ -273,7 +343,7 @@ def main() -> None:
     except SwarmError as error:
         fail(module, error)
     diff = {"before": before or {}, "after": after or {}}
-    module.exit_json(changed=changed, node=after, **({"diff": diff} if module._diff else {}))
+    module.exit_json(changed=changed, node=after, drained=change.drained, **({"diff": diff} if module._diff else {}))
 
 
 if __name__ == "__main__":

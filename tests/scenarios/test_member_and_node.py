@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import ask, leader, node_id, nodes, wait_until_healthy
+from helpers.backup import ask, create_service, leader, node_id, nodes, wait_until_healthy
 from helpers.runner import RunModule, RunPlaybook
 
 from quorate_lab import Host, Lab
@@ -119,6 +119,56 @@ def test_availability_and_labels(lab: Lab, module: RunModule, cycle: Cycle, mana
     cycle(manager.name, "swarm_node", node="w1", availability="active", labels={"disks": None})
     (node,) = entries(manager, "w1")
     assert (node["Spec"]["Availability"], node["Spec"]["Labels"]) == ("active", {"zone": "a"})
+
+
+def tasks_of(manager: Host, service: str) -> dict[str, str]:
+    """Task ID -> host name of the running tasks of a service."""
+    names = {node["ID"]: node["Description"]["Hostname"] for node in ask(manager, "GET", "/nodes")}
+    tasks = ask(manager, "GET", f'/tasks?filters={{"service":["{service}"],"desired-state":["running"]}}')
+    return {task["ID"]: names[task["NodeID"]] for task in tasks if task["Status"]["State"] == "running"}
+
+
+@pytest.fixture
+def web(manager: Host) -> Iterator[str]:
+    """A service with a task on each manager; they take 2 s to stop."""
+    create_service(manager, "web", "--replicas", "3", "--constraint", "node.role==manager", grace="2s")
+    yield "web"
+    manager.docker("service", "rm", "web")
+
+
+def test_a_drain_waits_for_the_tasks_and_leaves_containers(
+    lab: Lab, module: RunModule, cycle: Cycle, manager: Host, web: str
+) -> None:
+    manager.docker("run", "--detach", "--name", "plain", "busybox:latest", "sleep", "1000000")
+    try:
+        before = tasks_of(manager, web)
+        done = cycle(manager.name, "swarm_node", node=manager.name, availability="drain")
+        after = tasks_of(manager, web)
+        assert done["drained"] == {"services": ["web"], "stranded": [], "containers": ["plain"]}
+        assert len(after) == 3 and manager.name not in after.values()
+        assert {task for task, name in before.items() if name != manager.name} < set(after)
+        assert manager.docker("ps", "--format", "{{.Names}}") == "plain"
+    finally:
+        manager.docker("rm", "--force", "plain")
+        manager.docker("node", "update", "--availability", "active", manager.name)
+
+
+def test_a_drain_without_another_place(lab: Lab, module: RunModule, manager: Host, web: str) -> None:
+    """It is refused; where only the time shows that it does not come true, it is undone."""
+    others = [name for name in ("m1", "m2", "m3") if name != manager.name]
+    drain = {"node": manager.name, "availability": "drain", "wait_timeout": 4}
+    for check_mode in (True, False):
+        refused = module(lab, manager.name, "swarm_node", check_mode=check_mode, avoid=others, **drain)
+        assert_refused(refused, "no other node may take: web", "set allow_stranded")
+    manager.docker("service", "update", "--detach", "--replicas-max-per-node", "1", web)
+    wait_until(lambda: len(set(tasks_of(manager, web).values())) == 3, timeout=90, what="a task on each manager")
+    result = module(lab, manager.name, "swarm_node", **drain)
+    assert_refused(result, "web do not run elsewhere yet", "max replicas per node", "active again", kind="timed_out")
+    assert entries(manager, manager.name)[0]["Spec"]["Availability"] == "active"
+    done = module(lab, manager.name, "swarm_node", avoid=others, allow_stranded=True, **{**drain, "wait_timeout": 60})
+    assert (done["changed"], done["drained"]["stranded"]) == (True, ["web"])
+    assert manager.name not in tasks_of(manager, web).values()
+    manager.docker("node", "update", "--availability", "active", manager.name)
 
 
 def test_the_leader_steps_down(lab: Lab, module: RunModule, cycle: Cycle, manager: Host) -> None:

@@ -164,6 +164,25 @@ def api_node(
     return node
 
 
+def api_task(
+    name: str, node: str, *, slot: int = 1, state: str = "running", desired: str = "running", error: str = ""
+) -> dict[str, Any]:
+    """Build a task of the service NAME as GET /tasks lists it. One of a global service has no slot; node "" is none."""
+    return {
+        "ID": f"id-{name}.{slot}@{node}",
+        "ServiceID": f"id-{name}",
+        "NodeID": f"id-{node}" if node else "",
+        **({"Slot": slot} if slot else {}),
+        "Status": {"State": state, **({"Err": error} if error else {})},
+        "DesiredState": desired,
+    }
+
+
+def api_service(name: str, *constraints: str) -> dict[str, Any]:
+    """Build a service as GET /services lists it."""
+    return {"ID": f"id-{name}", "Spec": {"Name": name, "TaskTemplate": {"Placement": {"Constraints": constraints}}}}
+
+
 def managers(count: int, **of_the_last: Any) -> list[dict[str, Any]]:
     """Build m1 (the leader) and so many managers in all; what is given further holds for the last one."""
     names = [f"m{number}" for number in range(1, count + 1)]
@@ -205,8 +224,11 @@ class FakeSwarm:
     Attributes:
         nodes: As GET /nodes lists them.
         info: As GET /info says.
-        lag: How many times the node list is read before a change of role is seen there.
-        obedient: Whether the quorum follows the roles at all.
+        services: As GET /services lists them.
+        tasks: As GET /tasks lists them. Those of a drained node move to the first worker that is active.
+        containers: As GET /containers/json lists them.
+        lag: How many times the node or task list is read before a change is seen there.
+        obedient: Whether the quorum follows the roles, and tasks the availability, at all.
     """
 
     def __init__(self, nodes: list[dict[str, Any]], *, this: str = "m1", lag: int = 1) -> None:
@@ -214,26 +236,37 @@ class FakeSwarm:
         self.info = api_info(
             node_id=f"id-{this}", state="active", control=True, cluster_id="the-cluster", hostname=this
         )
+        self.services: list[dict[str, Any]] = []
+        self.tasks: list[dict[str, Any]] = []
+        self.containers: list[dict[str, Any]] = []
         self.lag = lag
         self.obedient = True
         self._pending: list[list[Any]] = []
 
     def install(self, api: FakeApi) -> FakeSwarm:
         """Answer for all nodes through this API."""
-        api.answers.update({"/info": lambda dummy: [200, self.info], "/nodes": self._list})
+        api.answers.update(
+            {
+                "/info": lambda dummy: [200, self.info],
+                "/nodes": lambda dummy: self._list(list(self.nodes.values())),
+                "/services": lambda dummy: [200, self.services],
+                "/tasks": lambda dummy: self._list(self.tasks),
+                "/containers/json": lambda dummy: [200, self.containers],
+            }
+        )
         for node_id in self.nodes:
             api.answers[f"GET /nodes/{node_id}"] = self._inspect
             api.answers[f"POST /nodes/{node_id}/update"] = self.update
             api.answers[f"DELETE /nodes/{node_id}"] = self._remove
         return self
 
-    def _list(self, dummy: Request) -> list[Any]:
+    def _list(self, entries: list[dict[str, Any]]) -> list[Any]:
         for entry in list(self._pending):
             entry[0] -= 1
             if entry[0] < 0:
                 self._pending.remove(entry)
                 entry[1]()
-        return [200, list(self.nodes.values())]
+        return [200, entries]
 
     def later(self, change: Callable[[], None]) -> None:
         """Make a change when the node list has been read some times."""
@@ -247,12 +280,27 @@ class FakeSwarm:
         node = self.nodes[request.path.split("/")[2]]
         if int(request.params["version"]) != node["Version"]["Index"]:
             return [500, {"message": "rpc error: code = Unknown desc = update out of sequence"}]
-        role_before = node["Spec"]["Role"]
+        role_before, availability_before = node["Spec"]["Role"], node["Spec"]["Availability"]
         node["Spec"] = request.body
         node["Version"]["Index"] += 1
         if request.body["Role"] != role_before and self.obedient:
             self.later(lambda: self.role_follows(node))
+        if request.body["Availability"] == "drain" != availability_before and self.obedient:
+            self.later(lambda: self.tasks_move(node["ID"]))
         return [200, None]
+
+    def tasks_move(self, node_id: str) -> None:
+        """End the tasks of a node, and run those of replicated services on the first active worker."""
+        takers = (
+            node["ID"]
+            for node in self.nodes.values()
+            if (node["Spec"]["Role"], node["Spec"]["Availability"]) == ("worker", "active")
+        )
+        taker = next(takers, "")
+        for task in [task for task in self.tasks if task["NodeID"] == node_id]:
+            if "Slot" in task:
+                self.tasks.append({**task, "ID": f"{task['ID']}>{taker}", "NodeID": taker})
+            task.update(Status={"State": "shutdown"}, DesiredState="shutdown")
 
     def role_follows(self, node: dict[str, Any]) -> None:
         """Let the raft membership follow the role; a leader that goes is followed by another one."""

@@ -16,6 +16,9 @@ from ansible_collections.quorate.swarm.tests.unit.fake_engine import (
     FakeApi,
     FakeSwarm,
     api_node,
+    api_service,
+    api_task,
+    in_turn,
     managers,
     recorded,
 )
@@ -169,6 +172,93 @@ def test_the_last_manager_is_not_demoted(api: FakeApi, run_module: RunModule) ->
 def test_a_host_name_of_two_nodes(api: FakeApi, run_module: RunModule) -> None:
     FakeSwarm([*managers(3), api_node("old", hostname="m3", state="down")]).install(api)
     assert "Name the node by its ID" in run_module(swarm_node.main, node="m3", role="worker")["msg"]
+
+
+# -- drain -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(swarm: FakeSwarm) -> FakeSwarm:
+    """The swarm with tasks of two services on m3, of which w1 can take those of web, and a container on m2."""
+    swarm.services = [api_service("web", "node.role==worker"), api_service("agent"), api_service("db", "node.id==id-m3")]
+    swarm.tasks = [api_task("web", "m3"), api_task("web", "w1", slot=2), api_task("agent", "m3", slot=0)]
+    swarm.containers = [
+        {"Names": ["/web.1.x"], "Labels": {"com.docker.swarm.task.id": "x"}},
+        {"Names": ["/registry"], "Labels": {}},
+    ]
+    return swarm
+
+
+def test_a_drain_waits_until_the_tasks_run_elsewhere(
+    api: FakeApi, run_module: RunModule, busy: FakeSwarm, clock: Clock
+) -> None:
+    busy.lag = 3
+    done = cycle(run_module, api, node="m3", availability="drain")
+    assert done["drained"] == {"services": ["agent", "web"], "stranded": [], "containers": None}
+    assert len(clock.pauses) == 3
+    assert [task["NodeID"] for task in busy.tasks if task["DesiredState"] == "running"] == ["id-w1", "id-w1"]
+
+
+def test_containers_of_nobody_are_named_by_their_own_manager(
+    api: FakeApi, run_module: RunModule, busy: FakeSwarm
+) -> None:
+    assert cycle(run_module, api, node="m2", availability="drain")["drained"]["containers"] == ["registry"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (lambda swarm: swarm.nodes["id-w1"]["Spec"].update(Availability="pause"), {}),
+        (lambda swarm: swarm.nodes["id-w1"]["Status"].update(State="down"), {}),
+        (lambda dummy: None, {"avoid": ["w1"]}),
+        (lambda dummy: None, {"avoid": ["id-w1"]}),
+    ],
+)
+def test_a_drain_is_refused_when_a_service_has_no_other_place(
+    api: FakeApi, run_module: RunModule, busy: FakeSwarm, change: Any, options: dict[str, Any], check: bool
+) -> None:
+    change(busy)
+    result = run_module(swarm_node.main, check=check, node="m3", availability="drain", **options)
+    assert (result["failed"], result["error"], writes(api)) == (True, "refused", [])
+    assert "1 service(s) have tasks there that no other node may take: web;" in result["msg"]
+    assert "set allow_stranded" in result["msg"]
+
+
+def test_a_stranded_service_is_stopped_when_that_is_said(api: FakeApi, run_module: RunModule, busy: FakeSwarm) -> None:
+    busy.tasks.append(api_task("db", "m3"))
+    assert run_module(swarm_node.main, node="m3", availability="drain")["failed"]
+    done = cycle(run_module, api, node="m3", availability="drain", allow_stranded=True)
+    assert done["drained"]["stranded"] == ["db"]
+
+
+def test_a_drain_that_does_not_come_true_is_undone(api: FakeApi, run_module: RunModule, busy: FakeSwarm) -> None:
+    busy.obedient = False
+    busy.nodes["id-m3"]["Spec"]["Availability"] = "pause"
+    result = run_module(swarm_node.main, node="m3", availability="drain", wait_timeout=5)
+    assert (result["failed"], result["error"]) == (True, "timed_out")
+    assert "1 task(s) of agent have not stopped; 1 task(s) of web have not stopped; it was made pause" in result["msg"]
+    assert busy.nodes["id-m3"]["Spec"]["Availability"] == "pause"
+
+
+def test_a_drain_that_cannot_be_undone_says_how(api: FakeApi, run_module: RunModule, busy: FakeSwarm) -> None:
+    busy.obedient = False
+    refuse: list[Any] = [400, {"message": "no"}]
+    api.answers["POST /nodes/id-m3/update"] = in_turn(busy.update, refuse)
+    result = run_module(swarm_node.main, node="m3", availability="drain", wait_timeout=5)
+    assert "it is still drained" in result["msg"]
+    assert "docker node update --availability active id-m3" in result["msg"]
+
+
+def test_an_earlier_drain_that_has_not_come_true_is_waited_for_and_kept(
+    api: FakeApi, run_module: RunModule, busy: FakeSwarm
+) -> None:
+    busy.nodes["id-m3"]["Spec"]["Availability"] = "drain"
+    busy.nodes["id-w1"]["Status"]["State"] = "down"
+    result = run_module(swarm_node.main, node="m3", availability="drain", wait_timeout=5)
+    assert (result["failed"], result["error"], writes(api)) == (True, "timed_out", [])
+    busy.later(lambda: busy.tasks_move("id-m3"))
+    assert run_module(swarm_node.main, node="m3", availability="drain")["changed"] is False
 
 
 # -- absent ------------------------------------------------------------------------------------------------------

@@ -12,8 +12,10 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
+import time
 import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import DaemonFailed, Refused
@@ -59,6 +61,18 @@ class Daemon:
 
     def _property(self, unit: str, name: str) -> str:
         return self._run(["systemctl", "show", f"--property={name}", "--value", unit])[1].strip()
+
+    def active_for(self) -> float:
+        """Seconds for which the service has been up; 0 when it is down or about to be started again after it failed.
+
+        Without systemd nothing starts it again, and one that is up has been up for ever.
+        """
+        if not self.systemd:
+            return math.inf if self.active_units() else 0.0
+        service = f"{self._service}.service"
+        if self._property(service, "ActiveState") != "active":
+            return 0.0
+        return time.monotonic() - int(self._property(service, "ActiveEnterTimestampMonotonic") or 0) / 1e6
 
     def engine_version(self) -> str:
         """Version of the engine that is installed here, asked of its program because the engine may be down."""

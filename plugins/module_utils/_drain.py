@@ -59,9 +59,7 @@ def load_of(
     """
     here = _alive(tasks, node)
     specs: dict[str, Json] = {service["ID"]: service.get("Spec") or {} for service in services}
-    movable = frozenset(
-        (task.service_id, task.slot) for task in here if task.slot and task.desired not in _REPLACED
-    )
+    movable = frozenset((task.service_id, task.slot) for task in here if task.slot and task.desired not in _REPLACED)
     takers = [
         other
         for other in nodes

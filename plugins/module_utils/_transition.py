@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
+from pathlib import Path
 
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._drain import Load, undrained
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
+    DaemonFailed,
     EngineError,
     QuorumLost,
     Refused,
@@ -26,6 +29,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._membership import changed_spec, membership
 from ansible_collections.quorate.swarm.plugins.module_utils._model import LocalState, Node
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
@@ -271,6 +275,10 @@ def leave_swarm(engine: Engine, *, force: bool, timeout: float) -> Survey:
     """
     with contextlib.suppress(Unsettled):  # it first stops the tasks, which may take longer than we wait for an answer
         engine.leave(force=force)
+    return _wait_until_out(engine, timeout=timeout)
+
+
+def _wait_until_out(engine: Engine, *, timeout: float) -> Survey:
     state = wait_for(
         lambda: survey(engine, timeout=0).state,
         lambda seen: seen == "inactive",
@@ -278,3 +286,46 @@ def leave_swarm(engine: Engine, *, force: bool, timeout: float) -> Survey:
         timeout=timeout,
     )
     return Survey(state)
+
+
+#: Seconds for which a service is never up that fails over its swarm's state again and again (lab fact B4.15).
+_STEADY = 30.0
+
+
+def put_state_aside(engine: Engine, daemon: Daemon, state: StateDir, *, start: bool, timeout: float) -> Path:
+    """Take a host whose engine does not answer out of its swarm, and return where its state is now.
+
+    The service is stopped first, because one that fails over its state is started again and again.
+
+    Args:
+        engine: The engine, which was found to be down.
+        daemon: Its service.
+        state: Its state directory.
+        start: Whether to start the engine in the end, which is then in no swarm.
+        timeout: Seconds to wait until it says so.
+
+    Raises:
+        Refused: The service is up all the same, so that it is another engine that was asked; or it cannot be renamed.
+        DaemonFailed: The service did not stop, or not start again; the state stays where it was put.
+        TimedOut: The engine runs, and is not out of its swarm.
+    """
+    attempted = "put the state of a stopped engine aside"
+    if daemon.active_for() > _STEADY:
+        raise Refused(
+            attempted,
+            f"no engine answers at {engine.base_url}, but the service of this host is up",
+            "Correct docker_host or service_name",
+        )
+    state.require_renamable()
+    daemon.stop()
+    aside = state.put_aside()
+    if start:
+        try:
+            daemon.start()
+        except SwarmError as error:
+            raise DaemonFailed(
+                error.attempted, f"{error.cause}; the old state is in {aside}", error.remedy, quarantine=str(aside)
+            ) from error
+        engine.close()
+        _wait_until_out(engine, timeout=timeout)
+    return aside

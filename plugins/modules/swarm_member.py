@@ -18,6 +18,7 @@ description:
   - To join an autolocked swarm, no unlock key is needed.
 extends_documentation_fragment:
   - quorate.swarm.docker
+  - quorate.swarm.daemon
   - quorate.swarm.state_directory
   - quorate.swarm.attributes
 attributes:
@@ -82,8 +83,14 @@ options:
       - With O(state=absent), leave although this host is a manager, is locked, or its swarm has no quorum.
       - A manager that leaves so stays in the quorum as an unreachable member until it is removed. The last manager takes
         the whole swarm with it.
-      - Where the engine is stopped, its state is put aside instead, see RV(quarantine). The engine is in no swarm when it
-        is started again.
+      - Where the engine does not answer, its service is stopped and its state is put aside instead, see RV(quarantine).
+        This is also the way out for an engine that fails over a damaged state again and again.
+    type: bool
+    default: false
+  start_engine:
+    description:
+      - Start the engine after its state was put aside, a start limit notwithstanding. It is in no swarm then. Without it
+        the engine stays stopped.
     type: bool
     default: false
   wait_timeout:
@@ -117,6 +124,12 @@ EXAMPLES = r"""
     state: absent
   register: left
 
+- name: Take a host whose engine does not start any more out of its swarm, and have the engine running
+  quorate.swarm.swarm_member:
+    state: absent
+    force: true
+    start_engine: true
+
 - name: Remove its node
   quorate.swarm.swarm_node:
     node: "{{ left.previous_node_id }}"
@@ -136,7 +149,7 @@ node_id:
   type: str
   sample: x1n8lbvdvhs6zbzmrs7sbk1gh
 quarantine:
-  description: Where the state of a stopped engine was put aside with O(force), or null.
+  description: Where the state of an engine that does not answer was put aside with O(force), or null.
   returned: success
   type: str
 previous_node_id:
@@ -170,11 +183,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _certificate, _membership, _transition
 from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
+    DAEMON_ARGUMENTS,
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
     docker_arguments_with_cert_path,
 )
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import PermissionDenied, SwarmError, fail
@@ -192,6 +207,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "cluster_id": {"type": "str"},
     "init": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
+    "start_engine": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 60},
 }
 
@@ -250,7 +266,7 @@ def act(engine: Engine, step: str, params: t.Mapping[str, t.Any]) -> Survey:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={**DOCKER_ARGUMENTS, **STATE_DIRECTORY_ARGUMENTS, **ARGUMENTS},
+        argument_spec={**DOCKER_ARGUMENTS, **DAEMON_ARGUMENTS, **STATE_DIRECTORY_ARGUMENTS, **ARGUMENTS},
         required_together=DOCKER_REQUIRED_TOGETHER,
         mutually_exclusive=[("init", "join_token")],
         supports_check_mode=True,
@@ -280,7 +296,13 @@ def main() -> None:
             after = {"state": params["state"], "node_id": None, "cluster_id": None, "address": None}
         else:
             if step == "put_aside":
-                quarantine = StateDir(directory).put_aside()
+                quarantine = _transition.put_state_aside(
+                    engine,
+                    Daemon(module.run_command, service=params["service_name"]),
+                    StateDir(directory),
+                    start=params["start_engine"],
+                    timeout=params["wait_timeout"],
+                )
                 after = {"state": "absent", "node_id": None, "cluster_id": None, "address": None}
             else:
                 after = facts(act(engine, step, params), directory)

@@ -156,7 +156,7 @@ def test_a_drain_waits_for_the_tasks_and_leaves_containers(
 def test_a_drain_without_another_place(lab: Lab, module: RunModule, manager: Host, web: str) -> None:
     """It is refused; where only the time shows that it does not come true, it is undone."""
     others = [name for name in ("m1", "m2", "m3") if name != manager.name]
-    drain = {"node": manager.name, "availability": "drain", "wait_timeout": 4}
+    drain: dict[str, Any] = {"node": manager.name, "availability": "drain", "wait_timeout": 4}
     for check_mode in (True, False):
         refused = module(lab, manager.name, "swarm_node", check_mode=check_mode, avoid=others, **drain)
         assert_refused(refused, "no other node may take: web", "set allow_stranded")

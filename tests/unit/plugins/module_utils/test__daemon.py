@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Tuple
 
 import pytest
 
+from ansible_collections.quorate.swarm.plugins.module_utils import _daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import SWITCH, Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import DaemonFailed, Refused
 
@@ -55,6 +57,29 @@ def test_stop_where_there_is_no_socket_unit() -> None:
     )
     Daemon(script, systemd=True).stop()
     assert script.steps == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "seconds"),
+    [
+        ([(0, "active\n", ""), (0, "1990000000\n", "")], 10.0),
+        ([(0, "activating\n", "")], 0.0),
+        ([(0, "failed\n", "")], 0.0),
+    ],
+)
+def test_how_long_the_service_has_been_up(
+    monkeypatch: pytest.MonkeyPatch, answers: list[Answer], seconds: float
+) -> None:
+    monkeypatch.setattr(_daemon.time, "monotonic", lambda: 2000.0)
+    names = ("ActiveState", "ActiveEnterTimestampMonotonic")
+    script = Script(*((show("docker.service", name), answer) for name, answer in zip(names, answers)))
+    assert Daemon(script, systemd=True).active_for() == seconds
+
+
+@pytest.mark.parametrize(("rc", "seconds"), [(0, math.inf), (3, 0.0)])
+def test_without_systemd_a_service_that_is_up_stays_up(rc: int, seconds: float) -> None:
+    script = Script(("service docker status", (rc, "", "")))
+    assert Daemon(script, systemd=False).active_for() == seconds
 
 
 @pytest.mark.parametrize("state", ["active", "activating", "deactivating", "reloading"])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Sequence
 
 import pytest
@@ -20,10 +21,11 @@ NODES = [
 ]
 
 
-def load(*tasks: dict[str, Any], constraints: Sequence[str] = (), node: str = "w1", **nodes: Any) -> _drain.Load:
-    known = [Node.from_api({**entry, **nodes.get(entry["ID"], {})}) for entry in NODES]
+def load(*tasks: dict[str, Any], constraints: Sequence[str] = (), state: str = "ready") -> _drain.Load:
+    """What w1, which is in this state, has to get rid of."""
+    known = [Node.from_api(entry) for entry in NODES]
     return _drain.load_of(
-        next(entry for entry in known if entry.id == f"id-{node}"),
+        next(dataclasses.replace(node, state=state) for node in known if node.id == "id-w1"),
         nodes=known,
         services=[api_service("web", *constraints), api_service("agent")],
         tasks=[Task.from_api(task) for task in tasks],
@@ -101,7 +103,7 @@ def test_a_stranded_service_only_has_to_stop() -> None:
 
 
 def test_nobody_hears_that_tasks_of_a_node_that_is_down_have_stopped() -> None:
-    found = load(api_task("web", "w1"), **{"id-w1": {"Status": {"State": "down", "Addr": ""}}})
+    found = load(api_task("web", "w1"), state="down")
     waiting = api_task("web", "m2", state="starting")
     assert undrained(found, api_task("web", "w1"), waiting) == ["1 task(s) of web do not run elsewhere yet"]
     assert undrained(found, api_task("web", "w1"), api_task("web", "m2")) == []

@@ -12,6 +12,7 @@ import pytest
 import requests.exceptions
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.quorate.swarm.plugins.module_utils import _daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._certificate import Certificate
 from ansible_collections.quorate.swarm.plugins.modules import swarm_member
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
@@ -30,6 +31,7 @@ JOIN = {"join_token": TOKEN, "remote_addresses": ["10.0.0.1:2377"]}
 INACTIVE = api_info()
 WORKER = api_info(node_id="id-w1", state="active")
 MANAGER = api_info(node_id="id-m3", state="active", control=True, cluster_id="the-cluster")
+DOWN = requests.exceptions.ConnectionError("FileNotFoundError(2, 'No such file or directory')")
 
 
 class Host:
@@ -284,3 +286,91 @@ def test_the_engine_is_down(api: FakeApi, run_module: RunModule, clock: Clock) -
     for state in ("manager", "absent"):
         result = run_module(swarm_member.main, state=state)
         assert (result["failed"], result["error"]) == (True, "unreachable")
+
+
+# -- an engine that does not answer ------------------------------------------------------------------------------
+
+
+class Service:
+    """The service of an engine that fails over its state again and again, in the place of run_command."""
+
+    def __init__(self, host: Host, *, up: bool = False) -> None:
+        self.host = host
+        self.active = "active" if up else "activating"
+        self.broken = False
+        self.commands: list[str] = []
+        host.api.answers["/info"] = DOWN
+
+    def run(self, argv: list[str]) -> tuple[int, str, str]:
+        if argv[:2] == ["systemctl", "show"]:
+            name = argv[2].partition("=")[2]
+            known = {"LoadState": "loaded", "ActiveState": self.active, "ActiveEnterTimestampMonotonic": "0"}
+            return 0, known[name], ""
+        self.commands.append(" ".join(argv))
+        if argv[1] == "stop":
+            self.active = "inactive"
+        if argv[1] == "start":
+            if self.broken:
+                return 1, "", "Job for docker.service failed"
+            self.active = "active"
+            self.host.api.answers["/info"] = [200, INACTIVE]
+        return 0, "", ""
+
+
+@pytest.fixture
+def service(host: Host, monkeypatch: pytest.MonkeyPatch) -> Service:
+    (host.directory / "state.json").touch()
+    service = Service(host)
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda dummy, argv: service.run(argv))
+    monkeypatch.setattr(_daemon.os.path, "isdir", lambda dummy: True)
+    monkeypatch.setattr(_daemon.time, "monotonic", lambda: 100.0)
+    return service
+
+
+def put_aside(run_module: RunModule, host: Host, **options: Any) -> dict[str, Any]:
+    directory = str(host.directory)
+    return run_module(swarm_member.main, state="absent", force=True, state_directory=directory, **options)
+
+
+def test_the_state_of_an_engine_that_fails_over_it_is_put_aside(
+    run_module: RunModule, host: Host, service: Service
+) -> None:
+    planned = put_aside(run_module, host, check=True, start_engine=True)
+    assert (planned["changed"], planned["quarantine"], service.commands) == (True, None, [])
+    done = put_aside(run_module, host, start_engine=True)
+    assert (done["changed"], done["state"]) == (True, "absent")
+    assert (Path(done["quarantine"]) / "state.json").exists()
+    assert service.commands == [
+        "systemctl stop docker.socket docker.service",
+        "systemctl reset-failed docker.socket docker.service",
+        "systemctl start docker.service",
+    ]
+    assert put_aside(run_module, host, start_engine=True)["changed"] is False
+
+
+def test_the_engine_stays_stopped_unless_it_is_to_be_started(
+    run_module: RunModule, host: Host, service: Service
+) -> None:
+    assert put_aside(run_module, host)["quarantine"]
+    assert service.commands == ["systemctl stop docker.socket docker.service"]
+
+
+def test_a_service_that_is_up_has_another_engine_than_the_one_that_was_asked(
+    run_module: RunModule, host: Host, service: Service
+) -> None:
+    service.active = "active"
+    result = put_aside(run_module, host, docker_host="unix:///wrong.sock")
+    assert (result["failed"], result["error"], service.commands) == (True, "refused", [])
+    assert "no engine answers at unix:///wrong.sock, but the service of this host is up" in result["msg"]
+    assert (host.directory / "state.json").exists()
+
+
+def test_where_the_engine_does_not_start_it_is_said_where_the_state_is(
+    run_module: RunModule, host: Host, service: Service
+) -> None:
+    service.broken = True
+    result = put_aside(run_module, host, start_engine=True)
+    assert (result["failed"], result["error"]) == (True, "daemon_failed")
+    quarantine = Path(result["error_details"]["quarantine"])
+    assert str(quarantine) in result["msg"]
+    assert (quarantine / "state.json").exists()

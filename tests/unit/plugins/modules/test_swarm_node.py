@@ -180,7 +180,11 @@ def test_a_host_name_of_two_nodes(api: FakeApi, run_module: RunModule) -> None:
 @pytest.fixture
 def busy(swarm: FakeSwarm) -> FakeSwarm:
     """The swarm with tasks of two services on m3, of which w1 can take those of web, and a container on m2."""
-    swarm.services = [api_service("web", "node.role==worker"), api_service("agent"), api_service("db", "node.id==id-m3")]
+    swarm.services = [
+        api_service("web", "node.role==worker"),
+        api_service("agent"),
+        api_service("db", "node.id==id-m3"),
+    ]
     swarm.tasks = [api_task("web", "m3"), api_task("web", "w1", slot=2), api_task("agent", "m3", slot=0)]
     swarm.containers = [
         {"Names": ["/web.1.x"], "Labels": {"com.docker.swarm.task.id": "x"}},

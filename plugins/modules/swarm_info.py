@@ -29,11 +29,10 @@ options:
       - What to return besides the state, the engine, the cluster, the managers and the quorum, which always are.
       - V(disk) reads the state directory of this host, for which root is needed. Leave it out when O(docker_host) is
         another host.
-      - V(containers) and V(addresses) are only returned when they are asked for. V(addresses) are those of this host, and
-        need C(ip).
+      - V(containers) are only returned when they are asked for.
     type: list
     elements: str
-    choices: [nodes, services, networks, secrets, configs, disk, containers, addresses]
+    choices: [nodes, services, networks, secrets, configs, disk, containers]
     default: [nodes, services, networks, secrets, configs, disk]
   settle_timeout:
     description:
@@ -331,18 +330,6 @@ containers:
   returned: success
   type: list
   elements: str
-addresses:
-  description: The IP addresses of this host, with O(gather=addresses). Null when they cannot be read.
-  returned: success
-  type: list
-  elements: dict
-  contains:
-    address:
-      description: The address.
-      type: str
-    static:
-      description: Whether it is fixed. One that is leased for ever cannot be told from a fixed one.
-      type: bool
 state_directory:
   description:
     - What the state directory on this host holds, whether the engine runs or not. Null when it may not be read, or when
@@ -406,14 +393,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _certificate, _host
+from ansible_collections.quorate.swarm.plugins.module_utils import _certificate
 from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
     docker_arguments_with_cert_path,
 )
-from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Runner
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
@@ -434,7 +420,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "gather": {
         "type": "list",
         "elements": "str",
-        "choices": [*GATHER, "containers", "addresses"],
+        "choices": [*GATHER, "containers"],
         "default": GATHER,
     },
     "settle_timeout": {"type": "int", "default": 30},
@@ -443,7 +429,7 @@ ARGUMENTS: dict[str, t.Any] = {
 Warn = t.Callable[[str], None]
 
 
-def facts(engine: Engine, params: t.Mapping[str, t.Any], warn: Warn, run: Runner) -> dict[str, t.Any]:
+def facts(engine: Engine, params: t.Mapping[str, t.Any], warn: Warn) -> dict[str, t.Any]:
     """Gather everything. Raises SwarmError only for what says nothing about the swarm."""
     gather = params["gather"]
     found = survey(engine, timeout=params["settle_timeout"])
@@ -467,7 +453,6 @@ def facts(engine: Engine, params: t.Mapping[str, t.Any], warn: Warn, run: Runner
         "quorum": found.health.as_dict() if found.health else None,
         **{kind: attempt(read, warn) if usable and kind in gather else None for kind, read in readers.items()},
         "containers": attempt(engine.plain_containers, warn) if found.local and "containers" in gather else None,
-        "addresses": attempt(lambda: addresses(run), warn) if "addresses" in gather else None,
         "state_directory": on_disk(state_directory(params, engine_facts(found, version)["root_dir"]), warn)
         if "disk" in gather
         else None,
@@ -485,10 +470,6 @@ def attempt(read: t.Callable[[], t.Any], warn: Warn) -> t.Any:
 
 def items(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, str]]:
     return [dataclasses.asdict(Item.from_api(entry)) for entry in entries]
-
-
-def addresses(run: Runner) -> list[dict[str, t.Any]]:
-    return [{"address": address, "static": static} for address, static in _host.addresses(run).items()]
 
 
 def cluster(engine: Engine, warn: Warn) -> dict[str, t.Any]:
@@ -524,7 +505,7 @@ def main() -> None:
     )
     params = docker_arguments_with_cert_path(module.params, os.environ)
     try:
-        module.exit_json(changed=False, **facts(Engine.from_params(params), params, module.warn, module.run_command))
+        module.exit_json(changed=False, **facts(Engine.from_params(params), params, module.warn))
     except SwarmError as error:
         fail(module, error)
 

@@ -43,7 +43,6 @@ EVERYTHING = {
     "secrets",
     "configs",
     "containers",
-    "addresses",
     "state_directory",
 }
 #: Names of methods of dictionaries, which a template would reach in the place of a key.
@@ -179,21 +178,12 @@ def test_a_healthy_manager(api: FakeApi, run_module: RunModule, version: str) ->
     assert "root_ca" not in cluster
 
 
-def test_containers_and_addresses_are_told_when_they_are_asked_for(
-    api: FakeApi, run_module: RunModule, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_containers_are_told_when_they_are_asked_for(api: FakeApi, run_module: RunModule) -> None:
     api.answers = recorded("20.10", "leader")
-    result = info(run_module)
-    assert (result["containers"], result["addresses"]) == (None, None)
+    assert info(run_module)["containers"] is None
     task = {"Names": ["/web.1.abc"], "Labels": {"com.docker.swarm.task.id": "abc"}}
     api.answers["/containers/json"] = [200, [task, {"Names": ["/registry"], "Labels": None}]]
-    monkeypatch.setattr(swarm_info._host, "addresses", lambda dummy: {"10.0.0.1": True, "10.0.0.77": False})
-    result = info(run_module, gather=["containers", "addresses"])
-    assert result["containers"] == ["registry"]
-    assert result["addresses"] == [
-        {"address": "10.0.0.1", "static": True},
-        {"address": "10.0.0.77", "static": False},
-    ]
+    assert info(run_module, gather=["containers"])["containers"] == ["registry"]
 
 
 def test_the_engine_is_down(api: FakeApi, run_module: RunModule) -> None:

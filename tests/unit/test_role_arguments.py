@@ -58,7 +58,6 @@ def test_every_variable_is_used(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_no_other_variable_is_used(role: str) -> None:
     tasks = "\n".join(path.read_text() for path in (COLLECTION / "roles" / role / "tasks").glob("*.yml"))
-<<<<<<< HEAD
     used = set(re.findall(rf"(?<![\w.]){role}_[a-z_]+", tasks)) - {
         "unlock_key_escrow_action",
         "unlock_key_escrow_entries",
@@ -67,12 +66,6 @@ def test_no_other_variable_is_used(role: str) -> None:
     playbook = COLLECTION / "playbooks" / f"{role}.yml"
     of_the_playbook = set(re.findall(rf"\b{role}_host\b", playbook.read_text())) if playbook.exists() else set()
     assert used - set(options_of(role)) - of_others - of_the_playbook == set()
-=======
-    used = set(re.findall(rf"(?<![\w.]){role}_[a-z_]+", tasks))
-    playbook = COLLECTION / "playbooks" / f"{role}.yml"
-    of_the_playbook = set(re.findall(rf"\b{role}_host\b", playbook.read_text())) if playbook.exists() else set()
-    assert used - set(options_of(role)) - of_the_playbook == set()
->>>>>>> 404d2dd (Let all roles bring hosts into a swarm and out of it in the same way)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -23,6 +23,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._fence import probe_
 from ansible_collections.quorate.swarm.plugins.module_utils._force_new_cluster import ForceNewCluster, fence_decision
 from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, other_managers
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of, version_tuple
+from ansible_collections.quorate.swarm.plugins.module_utils._reissue import Reissued, make_startable
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
 
@@ -37,6 +38,7 @@ class RestoreOptions:
     allow_engine_downgrade: bool
     replace_state: bool
     allow_other_cluster: bool
+    reissue_certificate: str
     wait_timeout: float
     dead_man_timeout: int
 
@@ -160,6 +162,7 @@ class Restore:
             what="restore",
         )
         self.steps = self.cluster.steps
+        self.reissued: Reissued | None = None
         self._old_key = ""
 
     def prepare(self) -> _state_facts.StateFacts:
@@ -181,9 +184,12 @@ class Restore:
         with self.steps.step("extract and check a copy"):
             copy = self.cluster.new_copy()
             _archive.extract(archive, copy)
-            facts = _state_facts.check_state(copy, unlock_key=key)
+            facts = _state_facts.read_state(copy, unlock_key=key)
+            self._require_key(facts)
+            facts, self.reissued = make_startable(
+                copy, facts, unlock_key=key, allowed=options.reissue_certificate == "auto"
+            )
         self._require_own_state(facts)
-        self._require_key(facts)
         with self.steps.step("check this host"):
             found = survey(self.engine)
             host_decision(
@@ -228,7 +234,7 @@ class Restore:
                 )
 
     def _require_key(self, facts: _state_facts.StateFacts) -> None:
-        """A sealed key needs its unlock key; check_state has proven that a given one fits."""
+        """A sealed key needs its unlock key; read_state has tried a given one."""
         if facts.sealed and not self.options.unlock_key:
             fingerprint = self.manifest.get("unlock_key_fingerprint")
             raise WrongKey(

@@ -72,7 +72,7 @@ class StateDir:
     def remove_leftovers(self) -> None:
         """Remove the work folders of killed runs. Those in use, by this process or another, stay."""
         for path in self.path.parent.glob(f"{_WORK_PREFIX}*"):
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):  # in use, or just being removed by its owner
                 handle = _lock(path)
                 try:
                     shutil.rmtree(path)

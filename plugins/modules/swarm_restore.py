@@ -73,6 +73,15 @@ options:
       - Allow an engine that is older than the one that made the archive.
     type: bool
     default: false
+  reissue_certificate:
+    description:
+      - What to do when the node certificate in the archive has expired, so that no engine would start from it.
+      - V(auto) issues it again, with the key of the swarm's certificate authority, which is in the archive. The node keeps
+        its ID, its key and its role. RV(certificate_reissued) says that it was done.
+      - V(never) refuses such an archive. One of a swarm with an external certificate authority is always refused.
+    type: str
+    choices: [auto, never]
+    default: auto
   wait_timeout:
     description:
       - Seconds to wait until the engine has loaded the state, and again until it leads the swarm.
@@ -136,6 +145,17 @@ autolock:
   description: Whether the swarm is autolocked, as it was when the archive was made.
   returned: success
   type: bool
+certificate_reissued:
+  description: What became of a node certificate that had expired, or null when it had not.
+  returned: success
+  type: dict
+  contains:
+    expired:
+      description: When the archived certificate ended.
+      type: str
+    expires:
+      description: When the new one ends.
+      type: str
 inventory:
   description: What came back, by kind (nodes, services, networks, secrets, configs), as names and IDs.
   returned: success, outside check mode
@@ -236,6 +256,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "allow_other_cluster": {"type": "bool", "default": False},
     "allow_missing_manifest": {"type": "bool", "default": False},
     "allow_engine_downgrade": {"type": "bool", "default": False},
+    "reissue_certificate": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
     "wait_timeout": {"type": "int", "default": 120},
     "dead_man_timeout": {"type": "int", "default": 600},
 }
@@ -276,6 +297,7 @@ def main() -> None:
                 "node_id": facts.node_id,
                 "address": host_of(facts.address or ""),
                 "autolock": restore.autolock,
+                "certificate_reissued": dataclasses.asdict(restore.reissued) if restore.reissued else None,
                 "peers": [dataclasses.asdict(peer) for peer in restore.peers],
                 "managers": restore.managers(facts),
                 "manifest": {name: value for name, value in restore.manifest.items() if name != "files"},

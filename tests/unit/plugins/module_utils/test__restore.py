@@ -52,6 +52,7 @@ OPTIONS: dict[str, Any] = {
     "allow_engine_downgrade": False,
     "replace_state": False,
     "allow_other_cluster": False,
+    "reissue_certificate": "auto",
     "wait_timeout": 20,
     "dead_man_timeout": 600,
 }
@@ -519,9 +520,9 @@ def test_an_archive_put_together_from_two_is_refused(world: World, part: str, wh
 
 
 def test_an_archive_of_a_worker_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    check = module._state_facts.check_state
+    read = module._state_facts.read_state
     monkeypatch.setattr(
-        module._state_facts, "check_state", lambda *args, **more: dataclasses.replace(check(*args, **more), raft=None)
+        module._state_facts, "read_state", lambda *args, **more: dataclasses.replace(read(*args, **more), raft=None)
     )
     assert "it holds the state of a worker" in str(refused(world, BadArchive))
 

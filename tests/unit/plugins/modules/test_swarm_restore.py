@@ -156,6 +156,7 @@ def test_options_reach_the_restore(world: World, run_module: RunModule, monkeypa
         "allow_other_cluster": True,
         "allow_missing_manifest": True,
         "allow_engine_downgrade": True,
+        "reissue_certificate": "never",
         "wait_timeout": 7,
         "dead_man_timeout": 0,
     }

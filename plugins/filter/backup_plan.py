@@ -53,22 +53,16 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 def backup_plan(infos: t.Any, named: t.Sequence[str] = (), leader: str = "refuse", addresses: t.Any = None) -> t.Any:
-    try:
-        return _fleet.backup_plan(infos, named=named, leader=leader, addresses=addresses)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.backup_plan: the input is not what it has to be ({error!r})"
-        ) from error
+    return _fleet.backup_plan(infos, named=named, leader=leader, addresses=addresses)
 
 
 class FilterModule:
     """The filter quorate.swarm.backup_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"backup_plan": backup_plan}
+        return {"backup_plan": in_templates("backup_plan", backup_plan)}

@@ -39,22 +39,16 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 def backup_report(plan: t.Any, outcomes: t.Any) -> t.Any:
-    try:
-        return _fleet.backup_report(plan, outcomes)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.backup_report: the input is not what it has to be ({error!r})"
-        ) from error
+    return _fleet.backup_report(plan, outcomes)
 
 
 class FilterModule:
     """The filter quorate.swarm.backup_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"backup_report": backup_report}
+        return {"backup_report": in_templates("backup_report", backup_report)}

@@ -71,20 +71,16 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 def fence_plan(infos: t.Any, **facts: t.Any) -> t.Any:
-    try:
-        return _fleet.fence_plan(infos, **facts)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(f"quorate.swarm.fence_plan: the input is not what it has to be ({error!r})") from error
+    return _fleet.fence_plan(infos, **facts)
 
 
 class FilterModule:
     """The filter quorate.swarm.fence_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fence_plan": fence_plan}
+        return {"fence_plan": in_templates("fence_plan", fence_plan)}

@@ -35,22 +35,16 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 def host_addresses(variables: t.Any) -> t.Any:
-    try:
-        return _fleet.host_addresses(variables)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.host_addresses: the input is not what it has to be ({error!r})"
-        ) from error
+    return _fleet.host_addresses(variables)
 
 
 class FilterModule:
     """The filter quorate.swarm.host_addresses."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"host_addresses": host_addresses}
+        return {"host_addresses": in_templates("host_addresses", host_addresses)}

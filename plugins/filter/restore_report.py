@@ -41,22 +41,16 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 def restore_report(swarm: t.Any, manifest: t.Any = None, quorum: t.Any = None) -> t.Any:
-    try:
-        return _fleet.restore_report(swarm, manifest=manifest, quorum=quorum)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.restore_report: the input is not what it has to be ({error!r})"
-        ) from error
+    return _fleet.restore_report(swarm, manifest=manifest, quorum=quorum)
 
 
 class FilterModule:
     """The filter quorate.swarm.restore_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"restore_report": restore_report}
+        return {"restore_report": in_templates("restore_report", restore_report)}

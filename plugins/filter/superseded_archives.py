@@ -45,22 +45,16 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 def superseded_archives(archives: t.Any, cluster_id: str, keep: int) -> t.Any:
-    try:
-        return _fleet.superseded_archives(archives, cluster_id=cluster_id, keep=int(keep))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.superseded_archives: the input is not what it has to be ({error!r})"
-        ) from error
+    return _fleet.superseded_archives(archives, cluster_id=cluster_id, keep=int(keep))
 
 
 class FilterModule:
     """The filter quorate.swarm.superseded_archives."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"superseded_archives": superseded_archives}
+        return {"superseded_archives": in_templates("superseded_archives", superseded_archives)}

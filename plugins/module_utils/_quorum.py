@@ -12,6 +12,7 @@ import collections
 import dataclasses
 import typing as t
 
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node, find_nodes, host_of
 
 
@@ -219,6 +220,77 @@ def ideal_spread(managers: int, zones: int) -> list[int]:
         return []
     share, rest = divmod(managers, zones)
     return [share + 1] * rest + [share] * (zones - rest)
+
+
+def manager_layout(managers: int, zones: t.Sequence[str] | t.Mapping[str, t.Sequence[str]]) -> dict[str, t.Any]:
+    """Place so many managers in zones, as evenly as their hosts allow.
+
+    Each one goes to the zone that has the fewest of them and a host left; of several such zones, to the one named first.
+
+    Args:
+        managers: How many managers there shall be.
+        zones: Names of the zones, or the hosts in each of them, those first that shall rather be managers.
+
+    Returns:
+        C(managers) by zone; C(hosts) that shall be managers, in an order in which any first few of them are spread as
+        well, or none when only the names of the zones are known; C(spread), as ideal_spread gives it;
+        C(fault_tolerance); and C(survives_zone), whether the quorum survives the loss of any one zone.
+
+    Raises:
+        Refused: There are no zones, too few hosts, a host in two zones, or less than one manager.
+    """
+    attempted = f"place {managers} manager(s) in {len(zones)} zone(s)"
+    if managers < 1 or not zones:
+        raise Refused(attempted, "there is nothing to place" if zones else "no zone is named", "Give at least one")
+    free = {zone: list(zones[zone]) for zone in zones} if isinstance(zones, t.Mapping) else None
+    if isinstance(zones, str) or (free is None and len(set(zones)) < len(zones)):
+        raise Refused(attempted, f"these are not the names of zones, each once: {zones}", "Give a list of names")
+    if free is not None:
+        places = collections.Counter(host for hosts in free.values() for host in hosts)
+        twice = sorted(host for host, times in places.items() if times > 1)
+        if twice:
+            raise Refused(attempted, f"hosts are named more than once: {', '.join(twice)}", "A host is in one zone")
+        if len(places) < managers:
+            raise Refused(attempted, f"the zones have {len(places)} host(s)", "Add hosts, or have fewer managers")
+    held = dict.fromkeys(zones, 0)
+    chosen = []
+    for dummy in range(managers):
+        zone = min((zone for zone in held if free is None or free[zone]), key=lambda zone: held[zone])
+        held[zone] += 1
+        if free is not None:
+            chosen.append(free[zone].pop(0))
+    return {
+        "managers": held,
+        "hosts": chosen,
+        "spread": sorted(held.values(), reverse=True),
+        "fault_tolerance": fault_tolerance(managers),
+        "survives_zone": max(held.values()) <= fault_tolerance(managers),
+    }
+
+
+def is_quorate(seen: t.Mapping[str, t.Any] | None) -> bool:
+    """Whether a result of swarm_info, or the C(quorum) in one, shows a quorum: a leader and a reachable majority.
+
+    None, which swarm_info has for C(quorum) where nobody can tell, shows none.
+
+    Raises:
+        Refused: It shows neither a quorum nor the lack of one, such as the result of a task that failed.
+    """
+    attempted = "tell whether there is a quorum"
+    if seen is None:
+        return False
+    if seen.get("failed") or seen.get("unreachable") or seen.get("skipped"):
+        raise Refused(attempted, f"the task has no result: {seen.get('msg') or 'it was skipped'}", "See that task")
+    if "state" in seen:
+        return seen["state"] == "manager" and is_quorate(seen["quorum"])
+    try:
+        return (
+            seen["reachable"] is not None
+            and seen["reachable"] >= seen["majority"]
+            and seen.get("leader", "") is not None
+        )
+    except KeyError as error:
+        raise Refused(attempted, f"it has no {error}", "Give the result of swarm_info, or its quorum") from error
 
 
 def zone_reasons(nodes: t.Sequence[Node], label: str) -> list[Reason]:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quorate.swarm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters as a playbook uses them. What they decide, test__fleet.py tests."""
+"""The filters and tests as a playbook uses them. What they decide, the tests of DECISIONS test."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
+from ansible_collections.quorate.swarm.plugins.module_utils import _fleet, _quorum
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
+#: Where the decisions are, of which one has the name of the filter.
+DECISIONS = (_fleet, _quorum)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -43,16 +47,22 @@ SWARM: dict[str, Any] = {
 GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "backup_plan": (({"m1": {"state": "inactive"}},), {"named": [], "leader": "stop", "addresses": {"m1": ["m1"]}}),
     "backup_report": (({"swarms": [], "others": []}, {}), {}),
+    "fault_tolerance": ((4,), {}),
     "fence_plan": (({"m2": {"state": "locked"}},), FENCE),
     "host_addresses": (({"inventory_hostname": "m1"},), {}),
+    "majority": ((4,), {}),
+    "manager_layout": ((3,), {"zones": {"a": ["m1", "m2"], "b": ["m3"]}}),
     "restore_report": ((SWARM,), {"manifest": None, "quorum": {"reasons": []}}),
     "superseded_archives": (([],), {"cluster_id": "blue", "keep": 3}),
 }
 BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "backup_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "backup_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
+    "fault_tolerance": [(("many",), {}), ((None,), {})],
     "fence_plan": [(({},), {}), (({},), {**FENCE, "typo": 1}), ((None,), FENCE)],
     "host_addresses": [(("m1",), {}), ((None,), {})],
+    "majority": [(("many",), {}), (([],), {})],
+    "manager_layout": [(("many",), {"zones": ["a"]}), ((3,), {"zones": None}), ((3,), {"zones": {"a": None}})],
     "restore_report": [(({},), {}), ((SWARM,), {"manifest": {}})],
     "superseded_archives": [((None,), {"cluster_id": "blue", "keep": 3}), (([],), {"cluster_id": "b", "keep": "all"})],
 }
@@ -65,6 +75,11 @@ def filter_of(name: str) -> Callable[..., Any]:
     return function
 
 
+def decision_of(name: str) -> Callable[..., Any]:
+    (decision,) = (getattr(module, name) for module in DECISIONS if hasattr(module, name))
+    return decision
+
+
 def test_every_filter_is_tested() -> None:
     assert NAMES == sorted(GOOD) == sorted(BAD)
 
@@ -72,7 +87,7 @@ def test_every_filter_is_tested() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_filter_is_the_decision_of_its_name(name: str) -> None:
     arguments, options = GOOD[name]
-    assert filter_of(name)(*arguments, **options) == getattr(_fleet, name)(*arguments, **options)
+    assert filter_of(name)(*arguments, **options) == decision_of(name)(*arguments, **options)
 
 
 @pytest.mark.parametrize(("name", "arguments", "options"), [(name, *bad) for name in NAMES for bad in BAD[name]])
@@ -90,11 +105,31 @@ def test_a_number_that_a_template_made_a_text_is_taken() -> None:
     assert filter_of("superseded_archives")(archives, cluster_id="blue", keep="1") == ["2026-01-01"]
 
 
+def test_numbers_that_templates_made_texts_are_taken() -> None:
+    assert filter_of("majority")("5") == 3
+    assert filter_of("fault_tolerance")("5") == 2
+    assert filter_of("manager_layout")("3", ["a", "b", "c"])["spread"] == [1, 1, 1]
+
+
+def test_an_error_of_the_decision_is_told_as_it_is() -> None:
+    with pytest.raises(AnsibleFilterError, match="quorate.swarm.manager_layout: Could not place 3 manager") as caught:
+        filter_of("manager_layout")(3, zones={"a": ["m1"], "b": ["m2"]})
+    assert isinstance(caught.value.__cause__, SwarmError)
+
+
+def test_quorate() -> None:
+    ((name, is_quorate),) = quorate.TestModule().tests().items()
+    assert name == "quorate"
+    assert is_quorate({"state": "manager", "quorum": {"leader": "m1", "reachable": 2, "majority": 2}}) is True
+    with pytest.raises(AnsibleFilterError, match="quorate.swarm.quorate: the input is not what it has to be"):
+        is_quorate("m1")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_documented_options_are_those_of_the_decision(name: str) -> None:
     source = (FILTERS / f"{name}.py").read_text()
     documentation = yaml.safe_load(re.findall(r'DOCUMENTATION = r"""(.*?)"""', source, re.DOTALL)[0])
-    others = list(inspect.signature(getattr(_fleet, name)).parameters.values())[1:]
+    others = list(inspect.signature(decision_of(name)).parameters.values())[1:]
     assert documentation["name"] == name
     assert set(documentation["options"]) == {"_input", *(parameter.name for parameter in others)}
     for parameter in others:

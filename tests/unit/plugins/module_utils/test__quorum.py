@@ -8,13 +8,16 @@ from typing import Any, Sequence
 
 import pytest
 
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import (
     Reason,
     address_reasons,
     fault_tolerance,
     ideal_spread,
+    is_quorate,
     majority,
+    manager_layout,
     managers_of,
     odd_reasons,
     quorum_health,
@@ -261,3 +264,91 @@ def test_addresses(host: dict[str, bool], expected_address: str | None, expected
 def test_the_address_of_a_worker_may_change() -> None:
     (node,) = nodes_of(api_node("w1"))
     assert address_reasons(node, host_addresses={}, expected="10.0.0.9") == []
+
+
+# -- layout ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("managers_", range(1, 12))
+@pytest.mark.parametrize("zones", range(1, 6))
+def test_layout_over_names_is_the_ideal_spread(managers_: int, zones: int) -> None:
+    names = [f"zone{number}" for number in range(zones)]
+    layout = manager_layout(managers_, names)
+    assert layout["spread"] == list(layout["managers"].values()) == ideal_spread(managers_, zones)
+    assert (list(layout["managers"]), layout["hosts"]) == (names, [])
+
+
+def test_layout_chooses_hosts_that_are_spread_at_every_moment() -> None:
+    assert manager_layout(5, {"north": ["n1", "n2", "n3"], "south": ["s1"], "west": ["w1", "w2"]}) == {
+        "managers": {"north": 2, "south": 1, "west": 2},
+        "hosts": ["n1", "s1", "w1", "n2", "w2"],
+        "spread": [2, 2, 1],
+        "fault_tolerance": 2,
+        "survives_zone": True,
+    }
+
+
+def test_layout_takes_what_a_zone_has() -> None:
+    layout = manager_layout(5, {"a": ["a1"], "b": ["b1", "b2", "b3", "b4"], "c": []})
+    assert (layout["managers"], layout["survives_zone"]) == ({"a": 1, "b": 4, "c": 0}, False)
+
+
+@pytest.mark.parametrize(
+    ("count", "zones", "words"),
+    [
+        (0, ["a"], "nothing to place"),
+        (3, [], "no zone is named"),
+        (3, {}, "no zone is named"),
+        (3, ["a", "b", "a"], "not the names of zones"),
+        (3, "abc", "not the names of zones"),
+        (3, {"a": ["m1", "m2"], "b": ["m1", "m3"]}, "named more than once: m1"),
+        (3, {"a": ["m1"], "b": ["m2"]}, r"the zones have 2 host\(s\)"),
+    ],
+)
+def test_layout_refused(count: int, zones: Any, words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        manager_layout(count, zones)
+
+
+# -- quorate -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("api_nodes", "expected"),
+    [
+        (managers(3), True),
+        (managers(3, reachability="unreachable"), True),
+        (managers(2, reachability="unreachable"), False),
+        (managers(1), True),
+    ],
+)
+def test_quorate_is_a_leader_and_a_majority(api_nodes: list[dict[str, Any]], expected: bool) -> None:
+    quorum = quorum_health(nodes_of(*api_nodes)).as_dict()
+    assert is_quorate(quorum) is is_quorate({"state": "manager", "quorum": quorum}) is expected
+    assert is_quorate({**quorum, "leader": None}) is False
+    assert is_quorate({"state": "quorum_lost", "quorum": quorum}) is False
+
+
+@pytest.mark.parametrize("state", ["worker", "locked", "daemon_down", "pending", "inactive"])
+def test_a_host_that_sees_no_quorum(state: str) -> None:
+    assert is_quorate({"state": state, "quorum": None}) is False
+    assert is_quorate(None) is False
+
+
+def test_quorum_without_a_leader_as_swarm_unlock_returns_it() -> None:
+    assert is_quorate({"managers": 3, "majority": 2, "reachable": None}) is False
+    assert is_quorate({"managers": 3, "majority": 2, "reachable": 2}) is True
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({"failed": True, "msg": "no permission", "state": "manager"}, "no permission"),
+        ({"unreachable": True}, "no result"),
+        ({"skipped": True}, "it was skipped"),
+        ({"managers": 3}, "it has no 'reachable'"),
+    ],
+)
+def test_what_is_no_answer_is_an_error(seen: dict[str, Any], words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        is_quorate(seen)

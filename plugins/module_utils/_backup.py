@@ -36,10 +36,18 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     SwarmError,
     Unreachable,
     Unsettled,
+    WrongKey,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import archive_name
-from ansible_collections.quorate.swarm.plugins.module_utils._model import Cluster, Inventory, Node, host_of
+from ansible_collections.quorate.swarm.plugins.module_utils._model import Cluster, Node, host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import quorum_health, stop_reasons
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import (
+    Told,
+    inventory_of_store,
+    live_problems,
+    position_facts,
+)
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import require_library
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_CERTIFICATE, NODE_KEY
 from ansible_collections.quorate.swarm.plugins.module_utils._step_down import hand_over
@@ -148,27 +156,6 @@ def outage_decision(nodes: t.Sequence[Node], node: Node, *, allow_control_plane_
     )
 
 
-def sure_inventory(
-    before: t.Mapping[str, t.Sequence[t.Mapping[str, str]]], after: t.Mapping[str, t.Sequence[t.Mapping[str, str]]]
-) -> tuple[dict[str, list[dict[str, str]]], dict[str, list[dict[str, str]]]]:
-    """Tell what the copy holds for certain from what changed while it was made.
-
-    What was there before the copy and is there after it, is in it. What came or went meanwhile may be in it or not.
-
-    Returns: the sure part and the unsure part, by kind.
-    """
-    sure: dict[str, list[dict[str, str]]] = {}
-    unsure: dict[str, list[dict[str, str]]] = {}
-    for kind in Inventory.KINDS:
-        old = {entry["id"]: dict(entry) for entry in before[kind]}
-        new = {entry["id"]: dict(entry) for entry in after[kind]}
-        sure[kind] = [old[key] for key in sorted(old.keys() & new.keys())]
-        changed = [{**old, **new}[key] for key in sorted(old.keys() ^ new.keys())]
-        if changed:
-            unsure[kind] = changed
-    return sure, unsure
-
-
 class Backup:
     """One backup of the manager on this host.
 
@@ -217,8 +204,8 @@ class Backup:
                 leader=options.leader,
             )
         cluster = self.engine.cluster()
-        unlock_key = self._unlock_key(cluster)
         self._require_own_state(cluster, node)
+        unlock_key = self._unlock_key(cluster)
         require_private_directory(options.directory)
         self.state.require_room(self.state.size())
         local = found.local
@@ -257,21 +244,30 @@ class Backup:
             )
 
     def _unlock_key(self, cluster: Cluster) -> str:
-        """Fetch the unlock key when autolock is on, and prove on this disk that it will open this manager again."""
-        if not cluster.autolock:
-            return ""
-        unlock_key = self.engine.unlock_key()
-        self.hide(unlock_key)
-        path = self.state.path / NODE_KEY
-        node_key = _node_key.parse_node_key(path.read_bytes())
-        if node_key.sealed and not _node_key.opens(node_key, _node_key.parse_unlock_key(unlock_key)):
+        """Fetch the unlock key when autolock is on, and prove on this disk that it will open this manager again.
+
+        What opens the raft store of the copy afterwards, the libraries included, is tried here, before the stop.
+        """
+        unlock_key = ""
+        if cluster.autolock:
+            unlock_key = self.engine.unlock_key()
+            self.hide(unlock_key)
+        node_key = _node_key.parse_node_key((self.state.path / NODE_KEY).read_bytes())
+        try:
+            _node_key.raft_keys(node_key, self._key_bytes(unlock_key))
+            require_library()
+        except WrongKey:
             raise Refused(
                 "stop this manager",
                 "the swarm's unlock key does not open this manager's own key file, so it could not be unlocked again; "
                 "the last rotation has not arrived here yet",
                 "Wait a minute and run again, or back up another manager",
-            )
+            ) from None
         return unlock_key
+
+    @staticmethod
+    def _key_bytes(unlock_key: str) -> bytes | None:
+        return _node_key.parse_unlock_key(unlock_key) if unlock_key else None
 
     # -- actions -------------------------------------------------------------------------------------------------
 
@@ -287,9 +283,9 @@ class Backup:
             with self.steps.step("hand over the leadership"):
                 self._hand_over(plan)
         # The dead man's switch is the lock of this host, so a hot backup has none and clears no leftovers.
+        before = self.engine.inventory().as_dict()
         with self.steps.step("write a settling entry"):
             marker = self._settle(plan)
-        before = self.engine.inventory().as_dict()
         if self.options.method == "hot":
             copy, facts = self._copy_hot(plan, marker)
             downtime, trouble = 0.0, None
@@ -299,14 +295,24 @@ class Backup:
             if self.options.method == "cold":
                 with self.steps.step("check the copy"):
                     facts = self._check(copy, plan, marker)
-            after = self.engine.inventory().as_dict() if trouble is None else before
+            after = self.engine.inventory().as_dict() if trouble is None else None
+            self._require_same(facts, before, after)
             with self.steps.step("write and verify the archive"):
                 written = _archive.write_archive(
                     state_dir=copy,
                     destination=self.options.directory,
                     name=plan.name,
-                    facts=self._manifest(plan, facts, before, after),
+                    facts=self._manifest(plan, facts),
                 )
+        except SwarmError as error:
+            if trouble is None:
+                raise
+            raise SwarmError(
+                f"see the manager {plan.node.name} healthy again after its backup",
+                str(trouble),
+                f"Look after the manager now. There is no archive either: {error}",
+                downtime=downtime,
+            ) from trouble
         finally:
             shutil.rmtree(copy, ignore_errors=True)
         if trouble is not None:
@@ -474,8 +480,8 @@ class Backup:
         )
 
     def _check(self, copy: Path, plan: BackupPlan, marker: int) -> _state_facts.StateFacts:
-        """Prove that the copy is this manager's state and holds the settling entry."""
-        facts = _state_facts.check_state(copy)
+        """Prove that the copy is this manager's state and holds the settling entry, and open every record of it."""
+        facts = _state_facts.check_state(copy, unlock_key=self._key_bytes(plan.unlock_key), decode=True)
         attempted = f"check the copy of {self.state.path}"
         if facts.node_id != plan.node.id or facts.cluster_id != plan.cluster.id:
             raise BadArchive(
@@ -493,14 +499,18 @@ class Backup:
             )
         return facts
 
-    def _manifest(
-        self,
-        plan: BackupPlan,
-        facts: _state_facts.StateFacts,
-        before: dict[str, list[dict[str, str]]],
-        after: dict[str, list[dict[str, str]]],
-    ) -> dict[str, t.Any]:
-        sure, unsure = sure_inventory(before, after)
+    def _require_same(self, facts: _state_facts.StateFacts, before: Told, after: Told | None) -> None:
+        """See that the copy holds what the swarm says it consists of, object by object."""
+        problems = live_problems(facts.contents, before, after) if facts.contents else []
+        if problems:
+            raise BadArchive(
+                f"find the swarm in the copy of {self.state.path}",
+                "; ".join(problems),
+                "Run again; if it stays, back up another manager",
+                problems=problems,
+            )
+
+    def _manifest(self, plan: BackupPlan, facts: _state_facts.StateFacts) -> dict[str, t.Any]:
         return {
             "created": plan.created,
             "method": self.options.method,
@@ -523,14 +533,6 @@ class Backup:
             if plan.unlock_key
             else None,
             "kek_version": facts.kek_version,
-            "raft": {
-                "term": facts.raft.term,
-                "commit_index": facts.raft.commit_index,
-                "last_index": facts.raft.last_index,
-                "snapshot_index": facts.raft.snapshot_index,
-            }
-            if facts.raft
-            else None,
-            "inventory": sure,
-            "changed_during_backup": unsure,
+            "raft": position_facts(facts.raft) if facts.raft else None,
+            "inventory": inventory_of_store(facts.contents) if facts.contents else None,
         }

@@ -150,14 +150,26 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """A service, network, secret or config: its ID and name, never its content."""
+    """A service, network, secret or config: its ID, name and version index, never its content.
+
+    The API tells no version of a network; it is 0 then.
+    """
 
     id: str
     name: str
+    version: int = 0
 
     @classmethod
     def from_api(cls, item: Json) -> Item:
-        return cls(id=item.get("ID") or item.get("Id") or "", name=(item.get("Spec") or item).get("Name") or "")
+        return cls(
+            id=item.get("ID") or item.get("Id") or "",
+            name=(item.get("Spec") or item).get("Name") or "",
+            version=int((item.get("Version") or {}).get("Index") or 0),
+        )
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """The item as it stands in a manifest, without a version that is not known."""
+        return {"id": self.id, "name": self.name, **({"version": self.version} if self.version else {})}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,9 +270,9 @@ class Cluster:
 
 @dataclasses.dataclass(frozen=True)
 class Inventory:
-    """What a swarm consists of, by ID and name. Two inventories of one swarm can be compared."""
+    """What a swarm consists of, by ID, name and version. Two inventories of one swarm can be compared."""
 
-    nodes: tuple[dict[str, str], ...]
+    nodes: tuple[dict[str, t.Any], ...]
     services: tuple[Item, ...]
     networks: tuple[Item, ...]
     secrets: tuple[Item, ...]
@@ -268,9 +280,9 @@ class Inventory:
 
     KINDS: t.ClassVar[tuple[str, ...]] = ("nodes", "services", "networks", "secrets", "configs")
 
-    def as_dict(self) -> dict[str, list[dict[str, str]]]:
+    def as_dict(self) -> dict[str, list[dict[str, t.Any]]]:
         """The inventory as it stands in a manifest, each kind sorted by ID."""
-        result = {kind: [dataclasses.asdict(item) for item in getattr(self, kind)] for kind in self.KINDS[1:]}
+        result = {kind: [item.as_dict() for item in getattr(self, kind)] for kind in self.KINDS[1:]}
         result["nodes"] = [dict(node) for node in self.nodes]
         return {kind: sorted(result[kind], key=lambda entry: entry["id"]) for kind in self.KINDS}
 
@@ -291,6 +303,7 @@ def inventory_of(
                 "hostname": node.hostname,
                 "role": node.role,
                 "address": host_of(node.manager.address) if node.manager else node.address,
+                "version": node.version,
             }
             for node in nodes
         ),
@@ -303,19 +316,27 @@ def inventory_of(
 
 def inventory_difference(
     before: t.Mapping[str, t.Sequence[Json]], after: t.Mapping[str, t.Sequence[Json]]
-) -> dict[str, dict[str, list[dict[str, str]]]]:
-    """Compare two inventories by ID.
+) -> dict[str, dict[str, list[dict[str, t.Any]]]]:
+    """Compare two inventories by ID and version.
 
-    Returns: for each kind that differs, C(missing) (in before only) and C(added) (in after only). Empty when equal.
+    Returns: for each kind that differs, C(missing) (in before only), C(added) (in after only) and C(older), what has a
+    lower version in after than in before: changes to it were lost. Empty when equal.
     """
     difference = {}
     for kind in Inventory.KINDS:
         old = {entry["id"]: dict(entry) for entry in before.get(kind) or ()}
         new = {entry["id"]: dict(entry) for entry in after.get(kind) or ()}
-        missing = [old[key] for key in sorted(old.keys() - new.keys())]
-        added = [new[key] for key in sorted(new.keys() - old.keys())]
-        if missing or added:
-            difference[kind] = {"missing": missing, "added": added}
+        found = {
+            "missing": [old[key] for key in sorted(old.keys() - new.keys())],
+            "added": [new[key] for key in sorted(new.keys() - old.keys())],
+            "older": [
+                new[key]
+                for key in sorted(old.keys() & new.keys())
+                if "version" in new[key] and new[key]["version"] < old[key].get("version", 0)
+            ],
+        }
+        if any(found.values()):
+            difference[kind] = found
     return difference
 
 

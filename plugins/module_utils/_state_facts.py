@@ -18,7 +18,13 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _certificate, _node_key, _raft_store
-from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, SwarmError, WrongKey
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
+    BadArchive,
+    MissingLibrary,
+    SwarmError,
+    WrongKey,
+)
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import RaftKeys
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import (
     DOCKER_STATE,
     KNOWN_MANAGERS,
@@ -50,6 +56,9 @@ class StateFacts:
         sealed: Whether the node key is sealed by autolock.
         kek_version: Version index at which the unlock key was adopted.
         raft: Position in the raft log; None for a worker, which has no raft store.
+        contents: What the raft store holds, when it was to be decoded and could be.
+        key_is_current: Whether the unlock key is the one that the decoded store itself names; None when that was not
+            asked. A key that opens the directory is an older one when the rotation had not arrived at this node.
         problems: Why an engine would not start from this directory, or not with what it should hold; the first one is
             the most basic.
         warnings: What is no problem, but worth a word.
@@ -63,6 +72,8 @@ class StateFacts:
     sealed: bool | None = None
     kek_version: int | None = None
     raft: _raft_store.RaftPosition | None = None
+    contents: _raft_store.RaftContents | None = dataclasses.field(default=None, repr=False)
+    key_is_current: bool | None = None
     problems: tuple[SwarmError, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -95,27 +106,36 @@ class StateFacts:
         return own or self.docker_state.get("AdvertiseAddr") or self.docker_state.get("LocalAddr") or None
 
 
-def check_state(directory: Path, *, unlock_key: bytes | None = None, now: float | None = None) -> StateFacts:
+def check_state(
+    directory: Path, *, unlock_key: bytes | None = None, now: float | None = None, decode: bool = False
+) -> StateFacts:
     """Read a state directory that no engine is running on, and insist that an engine could start from it.
 
     Args:
         directory: The state directory.
         unlock_key: The 32 bytes of the unlock key. Given one, a sealed node key must open with it.
         now: Time for the validity of the certificates, in seconds since 1970; the current one by default.
+        decode: Open every record of the raft store as well, and see that its swarm is that of the certificate. A sealed
+            node key needs its unlock key for that.
 
     Raises:
         BadArchive: A file is missing or damaged, a certificate is out of date, or two files do not belong together.
         WrongKey: The unlock key does not open the node key.
         MissingLibrary: A library that is needed is not installed.
     """
-    facts = read_state(directory, unlock_key=unlock_key, now=now)
+    facts = read_state(directory, unlock_key=unlock_key, now=now, decode=decode)
     for problem in facts.problems:
         raise problem
     return facts
 
 
 def read_state(
-    directory: Path, *, unlock_key: bytes | None = None, now: float | None = None, live: bool = False
+    directory: Path,
+    *,
+    unlock_key: bytes | None = None,
+    now: float | None = None,
+    live: bool = False,
+    decode: bool = False,
 ) -> StateFacts:
     """Read a state directory in any condition.
 
@@ -124,8 +144,10 @@ def read_state(
         unlock_key: The 32 bytes of the unlock key. Given one, a sealed node key must open with it.
         now: Time for the validity of the certificates, in seconds since 1970; the current one by default.
         live: An engine may be writing to it: a raft store that looks damaged is read again.
+        decode: Open every record of the raft store as well.
     """
-    return _Reader(directory, unlock_key=unlock_key, live=live).facts(time.time() if now is None else now)
+    reader = _Reader(directory, unlock_key=unlock_key, live=live, decode=decode)
+    return reader.facts(time.time() if now is None else now)
 
 
 def read_cluster_id(directory: Path) -> str | None:
@@ -139,10 +161,11 @@ def read_cluster_id(directory: Path) -> str | None:
 class _Reader:
     """Reads one part after the other, and keeps what is wrong with each for the end."""
 
-    def __init__(self, directory: Path, *, unlock_key: bytes | None, live: bool) -> None:
+    def __init__(self, directory: Path, *, unlock_key: bytes | None, live: bool, decode: bool) -> None:
         self._directory = directory
         self._unlock_key = unlock_key
         self._live = live
+        self._decode = decode
         self._problems: list[SwarmError] = []
 
     def facts(self, now: float) -> StateFacts:
@@ -152,12 +175,21 @@ class _Reader:
         node_key = self._read(NODE_KEY, _node_key.parse_node_key)
         root_ca_sha256 = self._read(ROOT_CA, _certificate.digest)
         root_ca_expires = self._read(ROOT_CA, _certificate.expires) if root_ca_sha256 else None
-        raft = self._read_raft(certificate)
+        contents: _raft_store.RaftContents | None = None
+        raft: _raft_store.RaftPosition | None = None
+        keys = self._raft_keys(node_key, certificate)
+        if keys is not None:
+            contents = self._read_raft(certificate, lambda: _raft_store.contents(self._directory, keys))
+            raft = contents.position if contents else None
+        else:
+            raft = self._read_raft(certificate, lambda: _raft_store.position(self._directory))
         if certificate is not None:
             self._check_issuer()
             self._check_dates(certificate, root_ca_expires, now)
         if node_key is not None:
             self._check_key(node_key, certificate)
+        if contents is not None and certificate is not None:
+            self._check_contents(contents, certificate)
         if raft is not None and certificate is not None and raft.node_id != certificate.node_id:
             self._add(
                 RAFT, f"its WAL belongs to node {raft.node_id}, the certificate to node {certificate.node_id}", _ANOTHER
@@ -171,6 +203,10 @@ class _Reader:
             sealed=node_key.sealed if node_key else None,
             kek_version=node_key.kek_version if node_key else None,
             raft=raft,
+            contents=contents,
+            key_is_current=contents.cluster.is_unlocked_by(self._unlock_key)
+            if contents and node_key and node_key.sealed and self._unlock_key
+            else None,
             problems=tuple(self._problems),
             warnings=raft.warnings if raft else (),
         )
@@ -194,18 +230,40 @@ class _Reader:
             self._add(name, error.cause, error.remedy, type(error))
         return None
 
-    def _read_raft(self, certificate: _certificate.Certificate | None) -> _raft_store.RaftPosition | None:
+    def _raft_keys(
+        self, node_key: _node_key.NodeKey | None, certificate: _certificate.Certificate | None
+    ) -> RaftKeys | None:
+        """What opens the raft store; None when it is not to be opened, or cannot be, which _check_key tells."""
+        if not self._decode or node_key is None or (certificate is not None and certificate.role == "worker"):
+            return None
+        try:
+            return _node_key.raft_keys(node_key, self._unlock_key)
+        except MissingLibrary as error:
+            self._problems.append(error)
+        except SwarmError:
+            pass
+        return None
+
+    def _read_raft(self, certificate: _certificate.Certificate | None, read: t.Callable[[], Found]) -> Found | None:
         if certificate is not None and certificate.role == "worker":
             return None
         for left in reversed(range(_LIVE_ATTEMPTS if self._live else 1)):
             try:
-                return _raft_store.position(self._directory)
-            except BadArchive as error:
+                return read()
+            except (BadArchive, MissingLibrary) as error:
                 if left:
                     time.sleep(_LIVE_PAUSE)
                 else:
                     self._problems.append(error)
         return None
+
+    def _check_contents(self, contents: _raft_store.RaftContents, certificate: _certificate.Certificate) -> None:
+        """See that the swarm in the raft store is that of the certificate, and has this manager."""
+        cluster = contents.cluster_object.id
+        if cluster != certificate.cluster_id:
+            self._add(RAFT, f"it holds swarm {cluster}, the certificate is of {certificate.cluster_id}", _ANOTHER)
+        if certificate.node_id not in {member.node_id for member in contents.members}:
+            self._add(RAFT, f"node {certificate.node_id} is no manager of the swarm in it", _ANOTHER)
 
     def _check_issuer(self) -> None:
         try:
@@ -239,6 +297,13 @@ class _Reader:
             self._add(NODE_KEY, "it has no raft-dek, so nothing opens the raft store", _ANOTHER)
             return
         if node_key.sealed and self._unlock_key is None:
+            if self._decode:
+                self._add(
+                    NODE_KEY,
+                    "it is sealed by autolock, and no unlock key was given",
+                    "Give the unlock key that was current on this manager when the backup was made",
+                    WrongKey,
+                )
             return
         try:
             public_key = _node_key.public_key(node_key, self._unlock_key)

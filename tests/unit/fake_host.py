@@ -21,7 +21,9 @@ from cryptography.x509.oid import NameOID
 from nacl.secret import SecretBox
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _node_key
-from ansible_collections.quorate.swarm.plugins.module_utils._raft_store import RaftPosition
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_objects import Cluster, StoreObject
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import RaftKeys
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_store import RaftContents, RaftMember, RaftPosition
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import (
     LOCKED,
@@ -88,7 +90,8 @@ def node_key_pem(unlock_key: str = "") -> bytes:
 
 def item(name: str, **more: Any) -> dict[str, Any]:
     """A service, network, secret or config as the API lists it."""
-    return {"ID": f"id-{name}", "Id": f"id-{name}", "Name": name, "Spec": {"Name": name}, **more}
+    named = {"ID": f"id-{name}", "Id": f"id-{name}", "Name": name, "Spec": {"Name": name}}
+    return {**named, "Version": {"Index": 7}, **more}
 
 
 def store_of(*, managers: int, leader: str, unlock_key: str) -> dict[str, Any]:
@@ -145,6 +148,32 @@ def raft_position(directory: Path) -> RaftPosition:
     """Take the place of _raft_store.position."""
     store = json.loads((directory / WAL).read_text())
     return RaftPosition(2, store["commit"], store["last"], 1, 12, _subject_of(directory, NameOID.COMMON_NAME), 1)
+
+
+def raft_contents(directory: Path, dummy: RaftKeys) -> RaftContents:
+    """Take the place of _raft_store.contents."""
+    store = json.loads((directory / WAL).read_text())
+    cluster = Cluster(
+        autolock=bool(store["unlock_key"]),
+        root_ca_certificate=ROOT_CA,
+        root_ca_key=b"",
+        unlock_keys=(_node_key.parse_unlock_key(store["unlock_key"]),) if store["unlock_key"] else (),
+        fips=False,
+    )
+    objects = [StoreObject("clusters", _subject_of(directory, NameOID.ORGANIZATION_NAME), "default", 1, {}, cluster)]
+    members = []
+    for node in store["nodes"]:
+        facts = {"role": node["Spec"]["Role"], "address": node["Status"]["Addr"]}
+        name, version = node["Description"]["Hostname"], node["Version"]["Index"]
+        objects.append(StoreObject("nodes", node["ID"], name, version, facts))
+        if "ManagerStatus" in node:
+            members.append(RaftMember(len(members), node["ID"], node["ManagerStatus"]["Addr"]))
+    for kind in ("services", "networks", "secrets", "configs"):
+        for entry in store[kind]:
+            if entry.get("Scope") != "local":
+                version = entry["Version"]["Index"]
+                objects.append(StoreObject(kind, entry["ID"], entry["Spec"]["Name"], version, {}))
+    return RaftContents(raft_position(directory), tuple(members), tuple(objects), ())
 
 
 class NotedStateDir(StateDir):

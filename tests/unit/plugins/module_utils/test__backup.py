@@ -14,7 +14,7 @@ from typing import Any, Callable
 import pytest
 import requests.exceptions
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _certificate, _raft_store
+from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _certificate, _raft_seal, _raft_store
 from ansible_collections.quorate.swarm.plugins.module_utils import _backup as module
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
@@ -42,7 +42,9 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     OTHER_UNLOCK_KEY,
     UNLOCK_KEY,
     FakeHost,
+    item,
     node_key_pem,
+    raft_contents,
     raft_position,
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
@@ -158,26 +160,6 @@ def test_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
         module.require_private_directory(tmp_path / "backups")
 
 
-# What is in the copy for certain
-
-
-def inventory(**kinds: list[str]) -> dict[str, list[dict[str, str]]]:
-    empty: dict[str, list[str]] = {"nodes": [], "services": [], "networks": [], "secrets": [], "configs": []}
-    return {kind: [{"id": name, "name": f"the {name}"} for name in names] for kind, names in {**empty, **kinds}.items()}
-
-
-def test_only_what_was_there_before_and_after_is_sure() -> None:
-    before = inventory(services=["gone", "stays"], secrets=["key"])
-    after = inventory(services=["stays", "new"], secrets=["key"])
-    sure, unsure = module.sure_inventory(before, after)
-    assert sure == inventory(services=["stays"], secrets=["key"])
-    assert unsure == {"services": [{"id": "gone", "name": "the gone"}, {"id": "new", "name": "the new"}]}
-
-
-def test_nothing_is_unsure_when_nothing_changed() -> None:
-    assert module.sure_inventory(inventory(nodes=["a"]), inventory(nodes=["a"]))[1] == {}
-
-
 # The whole sequence, on a host that behaves as a real one
 
 
@@ -228,6 +210,7 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(_archive, "write_archive", noted)
     monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "contents", raft_contents)
     monkeypatch.setattr(module.time, "sleep", clock.pause)
     return world
 
@@ -286,25 +269,46 @@ def test_the_manifest_says_what_is_in_the_archive(world: World) -> None:
         "unlock_key_fingerprint": None,
         "kek_version": 18,
         "raft": {"term": 2, "commit_index": 41, "last_index": 41, "snapshot_index": 12},
-        "changed_during_backup": {},
     }
     assert {name: manifest[name] for name in expected} == expected
     node = manifest["node"]
     assert (node["id"], node["hostname"], node["address"]) == ("id-m2", "m2", "192.0.2.2")
     assert node["advertise_address"] == "192.0.2.2:2377"
     assert [entry["id"] for entry in manifest["inventory"]["nodes"]] == ["id-m1", "id-m2", "id-m3", "id-w1"]
-    assert manifest["inventory"]["services"] == [{"id": "id-web", "name": "web"}]
-    assert manifest["inventory"]["networks"] == [{"id": "id-backend", "name": "backend"}]
+    assert [entry["version"] for entry in manifest["inventory"]["nodes"]] == [10, 40, 10, 10]
+    assert manifest["inventory"]["services"] == [{"id": "id-web", "name": "web", "version": 7}]
+    assert manifest["inventory"]["networks"] == [{"id": "id-backend", "name": "backend", "version": 7}]
 
 
-def test_what_changes_meanwhile_is_not_promised(world: World) -> None:
+def test_what_is_created_while_the_copy_is_made_is_in_the_manifest_when_it_is_in_the_copy(world: World) -> None:
     """A service that is created on another manager while the engine is stopped may be in the copy or not."""
-    world.host.state.before["copy"] = lambda: world.host.change(
-        lambda store: store["services"].append({"ID": "id-new", "Spec": {"Name": "new"}})
-    )
+    world.host.state.before["copy"] = lambda: world.host.change(lambda store: store["services"].append(item("new")))
     manifest = world.make()["manifest"]
-    assert [entry["name"] for entry in manifest["inventory"]["services"]] == ["web"]
-    assert manifest["changed_during_backup"] == {"services": [{"id": "id-new", "name": "new"}]}
+    assert [entry["name"] for entry in manifest["inventory"]["services"]] == ["web", "new"]
+
+
+@pytest.mark.parametrize("method", ["cold", "hot"])
+def test_a_copy_without_an_object_of_the_swarm_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def contents(path: Path, keys: Any) -> Any:
+        found = raft_contents(path, keys)
+        return dataclasses.replace(found, objects=tuple(each for each in found.objects if each.name != "password"))
+
+    monkeypatch.setattr(_raft_store, "contents", contents)
+    with pytest.raises(BadArchive) as caught:
+        world.make(method=method)
+    assert "the secret password (id-password) is not in it" in str(caught.value)
+    assert (world.archives(), world.leftovers(), world.host.condition) == ([], [], "manager")
+
+
+def test_a_library_that_is_missing_is_told_before_the_engine_stops(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_raft_seal, "HAS_NACL", False)
+    with pytest.raises(MissingLibrary, match="Install python3-nacl"):
+        world.make()
+    assert world.effects == []
 
 
 def test_an_autolocked_manager_is_unlocked_again_with_the_key_fetched_before(world: World) -> None:
@@ -711,13 +715,14 @@ def test_older_archives_are_kept_when_the_manager_does_not_come_back(
         world.make(keep=1)
 
 
-def test_a_key_that_was_rotated_meanwhile_is_told_with_the_archive(world: World) -> None:
+def test_a_key_that_was_rotated_meanwhile_is_told_and_the_copy_cannot_be_opened(world: World) -> None:
     world.host.join(unlock_key=UNLOCK_KEY)
     world.host.state.before["copy"] = lambda: world.host.write(NODE_KEY, node_key_pem(OTHER_UNLOCK_KEY))
     with pytest.raises(SwarmError) as caught:
         world.make()
     assert isinstance(caught.value.__cause__, WrongKey)
-    assert world.effects[-2:] == ["disarm", "archive"]
+    assert "There is no archive either" in str(caught.value)
+    assert (world.effects[-1], world.archives(), world.leftovers()) == ("disarm", [], [])
     assert "SWMKEY" not in f"{caught.value} {caught.value.details}"
 
 

@@ -14,7 +14,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _raft_store
 from ansible_collections.quorate.swarm.plugins.modules import swarm_info
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import FakeApi
-from ansible_collections.quorate.swarm.tests.unit.fake_host import FakeHost, raft_position
+from ansible_collections.quorate.swarm.tests.unit.fake_host import FakeHost, raft_contents, raft_position
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
 UNREACHABLE: dict[str, Any] = {"unreachable": True, "msg": "Failed to connect to the host via ssh"}
@@ -469,6 +469,7 @@ def info_of(
     """Return a function that runs swarm_info as the roles do, on m2, a manager of swarm blue."""
     host = FakeHost(tmp_path / "docker", api).join()
     monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "contents", raft_contents)
 
     def info(**attributes: Any) -> dict[str, Any]:
         for name, value in attributes.items():

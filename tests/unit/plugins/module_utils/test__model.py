@@ -192,10 +192,10 @@ def test_external_ca_options_are_left_out_of_the_spec() -> None:
     assert cluster.spec["external_cas"] == [{"protocol": "cfssl", "url": "https://ca"}]
 
 
-def inventory(*names: str) -> Inventory:
+def inventory(*names: str, version: int = 7) -> Inventory:
     return inventory_of(
         nodes=[Node.from_api(api_node("m1", role="manager")), Node.from_api(api_node("w1", address="10.0.0.9"))],
-        services=[{"ID": f"id-{name}", "Spec": {"Name": name}} for name in names],
+        services=[{"ID": f"id-{name}", "Spec": {"Name": name}, "Version": {"Index": version}} for name in names],
         networks=[{"Id": "n1", "Name": "overlay", "Scope": "swarm"}, {"Id": "n2", "Name": "bridge", "Scope": "local"}],
         secrets=[],
         configs=[],
@@ -205,10 +205,10 @@ def inventory(*names: str) -> Inventory:
 def test_inventory_has_swarm_networks_only_and_is_sorted_by_id() -> None:
     assert inventory("web", "api").as_dict() == {
         "nodes": [
-            {"id": "id-m1", "hostname": "m1", "role": "manager", "address": "10.0.0.1"},
-            {"id": "id-w1", "hostname": "w1", "role": "worker", "address": "10.0.0.9"},
+            {"id": "id-m1", "hostname": "m1", "role": "manager", "address": "10.0.0.1", "version": 10},
+            {"id": "id-w1", "hostname": "w1", "role": "worker", "address": "10.0.0.9", "version": 10},
         ],
-        "services": [{"id": "id-api", "name": "api"}, {"id": "id-web", "name": "web"}],
+        "services": [{"id": "id-api", "name": "api", "version": 7}, {"id": "id-web", "name": "web", "version": 7}],
         "networks": [{"id": "n1", "name": "overlay"}],
         "secrets": [],
         "configs": [],
@@ -222,7 +222,19 @@ def test_equal_inventories_do_not_differ() -> None:
 def test_inventory_difference() -> None:
     difference = inventory_difference(inventory("web", "api").as_dict(), inventory("web", "db").as_dict())
     assert difference == {
-        "services": {"missing": [{"id": "id-api", "name": "api"}], "added": [{"id": "id-db", "name": "db"}]}
+        "services": {
+            "missing": [{"id": "id-api", "name": "api", "version": 7}],
+            "added": [{"id": "id-db", "name": "db", "version": 7}],
+            "older": [],
+        }
+    }
+
+
+def test_an_older_version_differs_and_a_newer_one_does_not() -> None:
+    old, new = inventory("web").as_dict(), inventory("web", version=9).as_dict()
+    assert inventory_difference(old, new) == {}
+    assert inventory_difference(new, old) == {
+        "services": {"missing": [], "added": [], "older": [{"id": "id-web", "name": "web", "version": 7}]}
     }
 
 

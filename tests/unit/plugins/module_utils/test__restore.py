@@ -41,6 +41,7 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     WAL,
     FakeHost,
     node_key_pem,
+    raft_contents,
     raft_position,
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
@@ -252,6 +253,7 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(module, "probe_all", probe_all)
     monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "contents", raft_contents)
     world.back_up()
     return world
 

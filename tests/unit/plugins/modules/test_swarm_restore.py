@@ -21,6 +21,7 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     OTHER_UNLOCK_KEY,
     UNLOCK_KEY,
     FakeHost,
+    raft_contents,
     raft_position,
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
@@ -43,6 +44,7 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
     monkeypatch.setattr(AnsibleModule, "run_command", lambda self, argv: hosts[-1].run(argv))
     monkeypatch.setattr(_daemon.os.path, "isdir", lambda path: path == "/run/systemd/system")
     monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "contents", raft_contents)
     monkeypatch.setattr(_state_dir.StateDir, "require_room", lambda self, needed: None)
     archive = run_module(swarm_backup.main, directory=str(tmp_path / "backups"))["archive"]
     hosts.append(FakeHost(tmp_path / "docker", api, node="fresh"))
@@ -124,7 +126,9 @@ def test_an_error_says_that_it_was_rolled_back(world: World, run_module: RunModu
     assert (result["failed"], result["error"]) == (True, "engine_error")
     assert "1 services are missing: web" in result["msg"]
     assert result["error_details"]["rolled_back"] is True
-    assert result["error_details"]["difference"]["services"]["missing"] == [{"id": "id-web", "name": "web"}]
+    assert result["error_details"]["difference"]["services"]["missing"] == [
+        {"id": "id-web", "name": "web", "version": 7}
+    ]
     assert result["steps"][-1]["step"] == "roll back"
     assert world.host.tree() == {}
 

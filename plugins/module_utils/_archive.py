@@ -84,12 +84,16 @@ class ArchiveFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """An archive of a directory: its manifest, or what is wrong with it."""
+    """An archive of a directory: its manifest, or what is wrong with it.
+
+    One that is foreign is a tar file whose first member is no manifest; something else may be wrong with it as well.
+    """
 
     path: Path
     size: int
     manifest: dict[str, t.Any] | None
     problem: SwarmError | None = None
+    is_foreign: bool = False
 
     @property
     def created(self) -> str:
@@ -144,7 +148,7 @@ def describe(path: Path) -> Listed:
             size = tar.size
             for member in tar.members():
                 if member.name != MEMBER:
-                    break
+                    return Listed(path=path, size=size, manifest=None, problem=_no_manifest(tar), is_foreign=True)
                 return Listed(path=path, size=size, manifest=_read_manifest(tar, member))
             raise _no_manifest(tar)
     except SwarmError as problem:
@@ -533,7 +537,11 @@ def _extract_file(tar: TarStream, path: Path, facts: FileFacts) -> None:
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         for chunk in tar.chunks():
             digest.update(chunk)
-            _write_all(file, chunk)
+            if chunk.count(0) == len(chunk):  # most of a WAL segment: leave a hole
+                file.seek(len(chunk), os.SEEK_CUR)
+            else:
+                _write_all(file, chunk)
+        file.truncate()
         os.fchmod(descriptor, mode)
         _own_by_root(path)
         os.fsync(descriptor)

@@ -39,13 +39,11 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     WrongKey,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import archive_name
-from ansible_collections.quorate.swarm.plugins.module_utils._model import Cluster, Node, host_of
+from ansible_collections.quorate.swarm.plugins.module_utils._model import Cluster, Node
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import quorum_health, stop_reasons
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import (
     Told,
-    inventory_of_store,
     live_problems,
-    position_facts,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import require_library
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
@@ -511,28 +509,12 @@ class Backup:
             )
 
     def _manifest(self, plan: BackupPlan, facts: _state_facts.StateFacts) -> dict[str, t.Any]:
+        key = self._key_bytes(plan.unlock_key)
         return {
             "created": plan.created,
             "method": self.options.method,
             "collection_version": COLLECTION_VERSION,
-            "cluster": {
-                "id": plan.cluster.id,
-                "root_ca_sha256": facts.root_ca_sha256,
-                "root_ca_expires": facts.root_ca_expires,
-            },
-            "node": {
-                "id": plan.node.id,
-                "hostname": plan.node.hostname,
-                "address": host_of(facts.address or ""),
-                "advertise_address": facts.address,
-                "certificate_expires": facts.certificate_expires,
-            },
+            **_state_facts.manifest_of(facts, unlock_key=key),
             "engine": {"version": plan.engine_version},
             "autolock": plan.cluster.autolock,
-            "unlock_key_fingerprint": _node_key.fingerprint(_node_key.parse_unlock_key(plan.unlock_key))
-            if plan.unlock_key
-            else None,
-            "kek_version": facts.kek_version,
-            "raft": position_facts(facts.raft) if facts.raft else None,
-            "inventory": inventory_of_store(facts.contents) if facts.contents else None,
         }

@@ -62,9 +62,10 @@ def comparison(
             problems.append(f"the {what} is {seen}, and was {expected}")
     difference = inventory_difference(before, now) if before else {}
     for kind, change in difference.items():
-        if change["missing"]:
-            names = ", ".join(str(entry.get("name") or entry.get("hostname")) for entry in change["missing"])
-            problems.append(f"{len(change['missing'])} {kind} are missing: {names}")
+        for found, text in (("missing", "are missing"), ("older", "are older than they were")):
+            if change[found]:
+                names = ", ".join(str(entry.get("name") or entry.get("hostname")) for entry in change[found])
+                problems.append(f"{len(change[found])} {kind} {text}: {names}")
     return problems, difference
 
 

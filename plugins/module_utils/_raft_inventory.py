@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Inventory, host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_store import RaftContents, RaftPosition
 
@@ -98,6 +99,22 @@ def manifest_problems(manifest: t.Mapping[str, t.Any], contents: RaftContents) -
                     f"{_name(kind, entry)} has version {versions[entry['id']]}, and {expected} by the manifest"
                 )
     return problems
+
+
+def require_manifest(manifest: t.Mapping[str, t.Any], contents: RaftContents, *, attempted: str) -> None:
+    """Insist that a raft store is the one that its manifest describes.
+
+    Raises:
+        BadArchive: It is not, with every difference.
+    """
+    problems = manifest_problems(manifest, contents)
+    if problems:
+        raise BadArchive(
+            attempted,
+            f"its raft store is not what its manifest says: {'; '.join(problems)}",
+            "A part of it was lost or replaced; use another archive",
+            problems=problems,
+        )
 
 
 def live_problems(contents: RaftContents, before: Told, after: Told | None) -> list[str]:

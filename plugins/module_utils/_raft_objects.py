@@ -69,7 +69,7 @@ class StoreObject:
         id: Its ID.
         name: Its name; the host name of a node.
         version: Its version index, as C(Version.Index) of the Engine API.
-        facts: What else is told: C(role) and C(address) of a node, C(size) of the payload of a secret or config,
+        facts: What else is told: C(role), C(address) and C(engine) (its version) of a node, C(size) of the payload of a secret or config,
             C(predefined) of a network that every swarm has and no API shows.
         cluster: What only the cluster object has.
     """
@@ -132,7 +132,9 @@ def _object(kind: str, message: Region) -> StoreObject:
     facts: dict[str, t.Any] = {}
     cluster = None
     if kind == "nodes":
-        name = region(region(read, 4).message(), 1).text()
+        description = region(read, 4).message()
+        name = region(description, 1).text()
+        facts["engine"] = region(region(description, 4).message(), 1).text()
         facts["role"] = _ROLES.get(integer(spec, 2), "unknown")
         facts["address"] = region(region(read, 5).message(), 3).text()
     elif kind in ("secrets", "configs"):

@@ -72,7 +72,7 @@ def make_startable(
     path.write_bytes(
         _certificate.reissue(path.read_bytes(), ca_certificate=authority.certificate, ca_key=authority.key, now=moment)
     )
-    renewed = check_state(directory, unlock_key=unlock_key, now=moment)
+    renewed = check_state(directory, unlock_key=unlock_key, now=moment, decode=facts.contents is not None)
     return renewed, Reissued(expired=facts.certificate_expires or "", expires=renewed.certificate_expires or "")
 
 

@@ -23,6 +23,10 @@ from ansible_collections.quorate.swarm.plugins.module_utils._fence import probe_
 from ansible_collections.quorate.swarm.plugins.module_utils._force_new_cluster import ForceNewCluster, fence_decision
 from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, other_managers
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of, version_tuple
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import (
+    inventory_of_store,
+    require_manifest,
+)
 from ansible_collections.quorate.swarm.plugins.module_utils._reissue import Reissued, make_startable
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
@@ -180,16 +184,17 @@ class Restore:
                 options.archive, allow_missing_manifest=options.allow_missing_manifest, room=self.state.room()
             )
         self.manifest = archive.manifest or {}
+        self._require_key()
         self.state.require_renamable()
         with self.steps.step("extract and check a copy"):
             copy = self.cluster.new_copy()
             _archive.extract(archive, copy)
-            facts = _state_facts.read_state(copy, unlock_key=key)
-            self._require_key(facts)
+            facts = _state_facts.read_state(copy, unlock_key=key, decode=True)
             facts, self.reissued = make_startable(
                 copy, facts, unlock_key=key, allowed=options.reissue_certificate == "auto"
             )
         self._require_own_state(facts)
+        archived = self.manifest or _state_facts.manifest_of(facts, unlock_key=key)
         with self.steps.step("check this host"):
             found = survey(self.engine)
             host_decision(
@@ -202,7 +207,7 @@ class Restore:
                 ),
                 archived_cluster=facts.cluster_id or "",
                 archived_address=host_of(facts.address or ""),
-                archived_engine=self.manifest.get("engine", {}).get("version", ""),
+                archived_engine=archived["engine"]["version"],
                 options=options,
             )
         self.autolock = bool(facts.sealed)
@@ -218,7 +223,7 @@ class Restore:
     def _require_own_state(self, facts: _state_facts.StateFacts) -> None:
         """See that the archived state is that of a manager, and the one that the manifest describes."""
         attempted = f"verify the archive {self.options.archive}"
-        if facts.raft is None:
+        if facts.contents is None:
             raise BadArchive(attempted, "it holds the state of a worker", "Use an archive of a manager")
         if not self.manifest:
             return
@@ -232,21 +237,23 @@ class Restore:
                     f"its manifest is of {what} {said}, its certificate of {what} {found}",
                     "The archive was put together from two; use another one",
                 )
+        require_manifest(self.manifest, facts.contents, attempted=attempted)
 
-    def _require_key(self, facts: _state_facts.StateFacts) -> None:
-        """A sealed key needs its unlock key; read_state has tried a given one."""
-        if facts.sealed and not self.options.unlock_key:
-            fingerprint = self.manifest.get("unlock_key_fingerprint")
+    def _require_key(self) -> None:
+        """Ask for the unlock key by its fingerprint before an archive is extracted that needs one."""
+        if self.manifest.get("autolock") and not self.options.unlock_key:
+            fingerprint = self.manifest["unlock_key_fingerprint"]
             raise WrongKey(
                 f"open the archive {self.options.archive}",
                 "its swarm is autolocked, and no unlock key was given",
-                f"Give the key {'with fingerprint ' + fingerprint + ' ' if fingerprint else ''}as unlock_key",
+                f"Give the key with fingerprint {fingerprint} as unlock_key",
                 fingerprint=fingerprint,
             )
 
     def managers(self, facts: _state_facts.StateFacts) -> list[dict[str, str]]:
         """The managers that the archive knows: C(id), C(hostname) and C(address)."""
-        names = {node["id"]: node["hostname"] for node in self.manifest.get("inventory", {}).get("nodes", ())}
+        nodes = facts.contents.of_kind("nodes") if facts.contents else []
+        names = {node.id: node.name for node in nodes}
         return [
             {"id": node_id, "hostname": names.get(node_id, ""), "address": host_of(address)}
             for node_id, address in facts.known_managers
@@ -262,5 +269,5 @@ class Restore:
         Raises:
             SwarmError: The restore failed. The old state is back and the engine started, or the text says what is not.
         """
-        copy = Copy(facts, self.manifest.get("inventory", {}))
+        copy = Copy(facts, inventory_of_store(facts.contents) if facts.contents else {})
         return self.cluster.run(lambda: copy, old_key=self._old_key)

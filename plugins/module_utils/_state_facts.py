@@ -24,6 +24,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     SwarmError,
     WrongKey,
 )
+from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import inventory_of_store, position_facts
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import RaftKeys
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import (
     DOCKER_STATE,
@@ -156,6 +158,39 @@ def read_cluster_id(directory: Path) -> str | None:
         return _certificate.describe((directory / NODE_CERTIFICATE).read_bytes()).cluster_id
     except (SwarmError, OSError):
         return None
+
+
+def manifest_of(facts: StateFacts, *, unlock_key: bytes | None) -> dict[str, t.Any]:
+    """What a manifest says of a state directory that was decoded: all but how and when it was copied, and the files.
+
+    Args:
+        facts: Of check_state() with C(decode).
+        unlock_key: What opens it; None without autolock.
+    """
+    contents = facts.contents
+    if contents is None or facts.raft is None:
+        raise ValueError("the raft store was not decoded")
+    own = next((found for found in contents.of_kind("nodes") if found.id == facts.node_id), None)
+    return {
+        "cluster": {
+            "id": facts.cluster_id,
+            "root_ca_sha256": facts.root_ca_sha256,
+            "root_ca_expires": facts.root_ca_expires,
+        },
+        "node": {
+            "id": facts.node_id,
+            "hostname": own.name if own else "",
+            "address": host_of(facts.address or ""),
+            "advertise_address": facts.address,
+            "certificate_expires": facts.certificate_expires,
+        },
+        "engine": {"version": own.facts["engine"] if own else ""},
+        "autolock": facts.sealed,
+        "unlock_key_fingerprint": _node_key.fingerprint(unlock_key) if unlock_key else None,
+        "kek_version": facts.kek_version,
+        "raft": position_facts(facts.raft),
+        "inventory": inventory_of_store(contents),
+    }
 
 
 class _Reader:

@@ -13,13 +13,17 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import bz2
+import contextlib
 import dataclasses
 import gzip
 import hashlib
 import io
 import os
+import shutil
 import stat
+import subprocess
 import tarfile
+import threading
 import typing as t
 import zlib
 from pathlib import Path
@@ -32,6 +36,20 @@ try:
     HAS_LZMA = True
 except ImportError:
     HAS_LZMA = False
+
+try:
+    from compression import zstd  # Python 3.14
+
+    HAS_ZSTD = True
+except ImportError:
+    HAS_ZSTD = False
+
+try:
+    import zstandard
+
+    HAS_ZSTANDARD = True
+except ImportError:
+    HAS_ZSTANDARD = False
 
 BLOCK = 512
 CHUNK = 1 << 20
@@ -79,7 +97,7 @@ class TarStream:
     """The members of one archive, in order. Use it as a context manager, and its members() once.
 
     Args:
-        path: The archive: plain tar, or compressed with gzip, xz or bzip2.
+        path: The archive: plain tar, or compressed with gzip, xz, bzip2 or zstd.
 
     Raises:
         BadArchive: It is not a readable file, or compressed with something unknown.
@@ -94,6 +112,7 @@ class TarStream:
         self._remaining = 0
         self._padding = 0
         self._raw = _Hashed(self._file)
+        self._program: _Program | None = None
         try:
             self._stream, self._damage = self._decompress()
         except BaseException:
@@ -104,6 +123,8 @@ class TarStream:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._program is not None:
+            self._program.close()
         self._file.close()
 
     @property
@@ -178,12 +199,28 @@ class TarStream:
                 raise MissingLibrary(self._attempted, "this Python has no lzma module", "Recompress it with gzip")
             return t.cast("t.IO[bytes]", lzma.LZMAFile(raw)), (EOFError, OSError, lzma.LZMAError)
         if head.startswith(_MAGIC["zstd"]):
-            raise self.bad(
-                "it is compressed with zstd, which Python has no module for", "Recompress it: zstd -dc FILE | gzip"
-            )
+            return self._decompress_zstd(raw)
         if head[257:262] != b"ustar":
-            raise self.bad("it is not a tar file, plain or compressed with gzip, xz or bzip2", "Give a backup archive")
+            raise self.bad(
+                "it is not a tar file, plain or compressed with gzip, xz, bzip2 or zstd", "Give a backup archive"
+            )
         return raw, (OSError,)
+
+    def _decompress_zstd(self, raw: t.IO[bytes]) -> tuple[t.IO[bytes], tuple[type[Exception], ...]]:
+        if HAS_ZSTD:
+            return t.cast("t.IO[bytes]", zstd.ZstdFile(raw)), (EOFError, OSError, zstd.ZstdError)
+        if HAS_ZSTANDARD:
+            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+            return t.cast("t.IO[bytes]", stream), (OSError, zstandard.ZstdError)
+        program = shutil.which("zstd")
+        if program is None:
+            raise MissingLibrary(
+                self._attempted,
+                "it is compressed with zstd, and neither the program zstd nor the Python package zstandard is installed",
+                "Install zstd, or recompress the archive with gzip",
+            )
+        self._program = _Program([program, "-dcq"], raw)
+        return t.cast("t.IO[bytes]", io.BufferedReader(self._program)), (OSError,)
 
     def _read(self, size: int) -> bytes:
         data = b""
@@ -273,6 +310,40 @@ class TarStream:
         if info.mode & 0o7000:
             raise self.bad(f"its member {shown} carries setuid, setgid or sticky bits", _NO_SPECIAL_FILES, member=shown)
         return Member(name=name, is_directory=is_directory, size=self._remaining, mode=info.mode)
+
+
+class _Program(io.RawIOBase):
+    """What a program that decompresses makes of a file; OSError where it fails."""
+
+    def __init__(self, argv: list[str], file: t.IO[bytes]) -> None:
+        super().__init__()
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self._feeder = threading.Thread(target=self._feed, args=(file,), daemon=True)
+        self._feeder.start()
+
+    def _feed(self, file: t.IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError), t.cast("t.IO[bytes]", self._process.stdin) as pipe:
+            while chunk := file.read(CHUNK):
+                pipe.write(chunk)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int:
+        data = t.cast("t.IO[bytes]", self._process.stdout).read(len(buffer))
+        if not data:
+            self._feeder.join()
+            if self._process.wait() != 0:
+                raise OSError("zstd does not decompress it")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._feeder.join()
+        t.cast("t.IO[bytes]", self._process.stdout).close()
+        super().close()
 
 
 class _Hashed(io.RawIOBase):

@@ -163,7 +163,8 @@ def raft_contents(directory: Path, dummy: RaftKeys) -> RaftContents:
     objects = [StoreObject("clusters", _subject_of(directory, NameOID.ORGANIZATION_NAME), "default", 1, {}, cluster)]
     members = []
     for node in store["nodes"]:
-        facts = {"role": node["Spec"]["Role"], "address": node["Status"]["Addr"]}
+        engine = node["Description"]["Engine"]["EngineVersion"]
+        facts = {"role": node["Spec"]["Role"], "address": node["Status"]["Addr"], "engine": engine}
         name, version = node["Description"]["Hostname"], node["Version"]["Index"]
         objects.append(StoreObject("nodes", node["ID"], name, version, facts))
         if "ManagerStatus" in node:

@@ -31,9 +31,15 @@ def test_what_is_missing_is_a_problem_and_what_is_added_is_none() -> None:
     )
     assert problems == ["2 services are missing: api, web"]
     assert difference == {
-        "services": {"missing": items("api", "web"), "added": []},
-        "secrets": {"missing": [], "added": items("new")},
+        "services": {"missing": items("api", "web"), "added": [], "older": []},
+        "secrets": {"missing": [], "added": items("new"), "older": []},
     }
+
+
+def test_what_is_older_is_a_problem_and_what_is_newer_is_none() -> None:
+    old, new = ({"secrets": [{"id": "id-key", "name": "key", "version": version}]} for version in (7, 9))
+    assert compare(old, new) == ([], {})
+    assert compare(new, old)[0] == ["1 secrets are older than they were: key"]
 
 
 def test_missing_nodes_are_named_by_their_host_names() -> None:

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Stops the Docker Engine of a manager, copies the swarm state directory, starts and unlocks the engine, waits until
     the manager is reachable again, and then writes a verified archive.
+  - The copy is verified while the engine runs again, down to every record of its raft store. It must hold every object
+    of the swarm that the API shows, in its version. The archive is read back, and holds the same bytes as the copy.
   - It refuses to stop a manager when the quorum would not hold without it, when it is the leader, or when the swarm has
     not settled. Nothing is changed before all guards have passed.
   - The engine is running again afterwards, whatever happens. If this module, the connection or the controller dies while
@@ -27,7 +29,7 @@ extends_documentation_fragment:
   - quorate.swarm.attributes
 requirements:
   - cryptography, to read the certificates
-  - PyNaCl, when the swarm is autolocked
+  - PyNaCl, to open the raft store of the copy
 attributes:
   check_mode:
     support: full
@@ -51,8 +53,8 @@ options:
   method:
     description:
       - V(cold) stops the engine while the state is copied. This is the only way to be sure of the last change.
-      - V(hot) copies the state of the running engine. It may lose what was written while the copy was made, and its
-        restore is proven only as far as the raft store could be checked. It needs no downtime.
+      - V(hot) copies the state of the running engine. It may lose what was written while the copy was made. It needs no
+        downtime.
     type: str
     choices: [cold, hot]
     default: cold

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import create_service, is_healthy, meanwhile, modules, node_id, nodes
+from helpers.backup import create_service, engine_started, is_healthy, meanwhile, modules, node_id, nodes
 from helpers.restore import (
     STATE,
     entries,
@@ -121,12 +121,12 @@ def unforceable(scene: Scene, directory: Path) -> Path:
     return directory / "unforceable.tar.gz"
 
 
-def incomplete(scene: Scene, directory: Path) -> Path:
+def promising(scene: Scene, directory: Path) -> Path:
     """The archive, with a service in its manifest that is not in its state."""
     more = {"id": "z" * 25, "name": "lost-service"}
     members = with_manifest(unpack(scene.archive), lambda manifest: manifest["inventory"]["services"].append(more))
-    pack(members, directory / "incomplete.tar.gz")
-    return directory / "incomplete.tar.gz"
+    pack(members, directory / "promising.tar.gz")
+    return directory / "promising.tar.gz"
 
 
 def restore(scene: Scene, module: RunModule, archive: Path, **options: Any) -> dict[str, Any]:
@@ -156,13 +156,15 @@ def test_new_cluster_is_refused(scene: Scene, module: RunModule, tmp_path: Path)
     assert_rolled_back(scene, result, error="engine_error", words=words)
 
 
-def test_something_is_missing_afterwards(scene: Scene, module: RunModule, tmp_path: Path) -> None:
-    result = restore(scene, module, incomplete(scene, tmp_path))
-    words = ("Could not find the swarm as it was", "1 services are missing: lost-service")
-    assert_rolled_back(scene, result, error="engine_error", words=words)
-    assert result["error_details"]["difference"] == {
-        "services": {"missing": [{"id": "z" * 25, "name": "lost-service"}], "added": []}
-    }
+def test_manifest_promises_more_than_the_raft_store_has(scene: Scene, module: RunModule, tmp_path: Path) -> None:
+    """Nothing has to be put back, because it is seen before the engine is stopped."""
+    started = engine_started(scene.host)
+    result = restore(scene, module, promising(scene, tmp_path))
+    assert result["failed"] and result["error"] == "bad_archive", result
+    assert f"the service lost-service ({'z' * 25}) of the manifest is not in it" in result["msg"]
+    assert engine_started(scene.host) == started
+    assert_nothing_left(scene.host)
+    assert serves(scene)
 
 
 @pytest.mark.alone
@@ -212,7 +214,7 @@ def test_fresh_host_is_fresh_again(scene: Scene, module: RunModule, tmp_path: Pa
     scene.lab.rm(scene.host.name)
     fresh = scene.lab.add("fresh", address=scene.host.address)
     before = entries(fresh.docker_directory / "swarm")
-    archive = give(incomplete(scene, tmp_path), fresh)
+    archive = give(unforceable(scene, tmp_path), fresh)
     result = module(scene.lab, "fresh", "swarm_restore", archive=archive, unlock_key=scene.key)
     assert result["error"] == "engine_error" and result["error_details"]["rolled_back"], result
     assert entries(fresh.docker_directory / "swarm") == before

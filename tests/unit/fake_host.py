@@ -161,7 +161,7 @@ def raft_contents(directory: Path, dummy: RaftKeys) -> RaftContents:
         fips=False,
     )
     objects = [StoreObject("clusters", _subject_of(directory, NameOID.ORGANIZATION_NAME), "default", 1, {}, cluster)]
-    members = []
+    members: list[RaftMember] = []
     for node in store["nodes"]:
         engine = node["Description"]["Engine"]["EngineVersion"]
         facts = {"role": node["Spec"]["Role"], "address": node["Status"]["Addr"], "engine": engine}

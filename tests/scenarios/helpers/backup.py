@@ -135,6 +135,14 @@ def inventory_of(manager: Host) -> dict[str, list[dict[str, str]]]:
     return {kind: sorted(entries, key=lambda entry: entry["id"]) for kind, entries in inventory.items()}
 
 
+def without_versions(inventory: Json) -> Json:
+    """An inventory of a manifest without the version of each object."""
+    return {
+        kind: [{name: value for name, value in entry.items() if name != "version"} for entry in entries]
+        for kind, entries in inventory.items()
+    }
+
+
 def node_id(host: Host) -> str:
     """The node ID that *host* has in its swarm."""
     return str(ask(host, "GET", "/info")["Swarm"]["NodeID"])

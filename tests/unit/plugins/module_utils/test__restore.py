@@ -524,7 +524,9 @@ def test_an_archive_put_together_from_two_is_refused(world: World, part: str, wh
 def test_an_archive_of_a_worker_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     read = module._state_facts.read_state
     monkeypatch.setattr(
-        module._state_facts, "read_state", lambda *args, **more: dataclasses.replace(read(*args, **more), raft=None)
+        module._state_facts,
+        "read_state",
+        lambda *args, **more: dataclasses.replace(read(*args, **more), raft=None, contents=None),
     )
     assert "it holds the state of a worker" in str(refused(world, BadArchive))
 
@@ -536,12 +538,30 @@ def test_an_archive_without_manifest_needs_the_option(world: World) -> None:
     assert (result["cluster_id"], result["difference"]) == ("blue", {})
 
 
-def test_an_archive_without_manifest_knows_its_managers_by_id(world: World) -> None:
+def test_a_raft_store_that_is_not_that_of_the_manifest_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the tail of the log was lost: nothing else tells that it had been longer."""
+
+    def contents(path: Path, keys: Any) -> Any:
+        found = raft_contents(path, keys)
+        objects = tuple(each for each in found.objects if each.name != "web")
+        return dataclasses.replace(
+            found, position=dataclasses.replace(found.position, commit_index=3, last_index=3), objects=objects
+        )
+
+    monkeypatch.setattr(_raft_store, "contents", contents)
+    error = refused(world, BadArchive)
+    assert "the last entry is 3, and 41 by the manifest" in str(error)
+    assert "the service web (id-web) of the manifest is not in it" in str(error)
+
+
+def test_an_archive_without_manifest_knows_its_managers_by_its_raft_store(world: World) -> None:
     repack(world, lambda contents: None, manifest=False)
     restore = world.restore(allow_missing_manifest=True)
     managers = restore.managers(restore.prepare())
     restore.cleanup()
-    assert managers[0] == {"id": "id-m1", "hostname": "", "address": "192.0.2.1"}
+    assert managers[0] == {"id": "id-m1", "hostname": "m1", "address": "192.0.2.1"}
 
 
 def test_a_host_without_the_address_is_refused(world: World) -> None:

@@ -10,6 +10,8 @@ import hashlib
 import io
 import lzma
 import os
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Callable
@@ -244,9 +246,48 @@ def test_negative_size(tmp_path: Path) -> None:
 def test_no_tar_file(tmp_path: Path) -> None:
     assert "not a tar file" in refused(b"", tmp_path)
     assert "not a tar file" in refused(b"hello" * 1000, tmp_path)
-    assert "zstd" in refused(b"\x28\xb5\x2f\xfd" + bytes(600), tmp_path)
     assert "empty" in refused(gzip.compress(bytes(10240)), tmp_path)
     assert "cut short" in refused(gzip.compress(b""), tmp_path)
+
+
+# zstd
+
+
+ZSTD = shutil.which("zstd")
+needs_zstd = pytest.mark.skipif(ZSTD is None, reason="zstd is not installed")
+
+
+def zstd(data: bytes) -> bytes:
+    return subprocess.run([str(ZSTD), "-q"], input=data, check=True, stdout=subprocess.PIPE).stdout
+
+
+@needs_zstd
+def test_zstd_is_decompressed_by_the_program(tmp_path: Path) -> None:
+    large = tar_of(plain("a", os.urandom(3_000_000)), plain("b", bytes(5_000_000)))
+    assert read(zstd(large), tmp_path) == read(large, tmp_path)
+
+
+@needs_zstd
+@pytest.mark.parametrize("damage", [lambda data: data[:-50], lambda data: data[:5000] + b"?" + data[5001:]])
+def test_damaged_zstd_is_seen(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    data = damage(zstd(tar_of(plain("a", os.urandom(300_000)))))
+    assert "damaged or cut short" in refused(data, tmp_path)
+
+
+@needs_zstd
+def test_an_archive_may_be_left_in_the_middle(tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(zstd(tar_of(plain("a", os.urandom(3_000_000)), plain("b", b""))))
+    with TarStream(tmp_path / "archive") as tar:
+        assert next(tar.members()).name == "a"
+
+
+def test_zstd_without_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "archive").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(600))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(_tar_stream, "HAS_ZSTD", False)
+    monkeypatch.setattr(_tar_stream, "HAS_ZSTANDARD", False)
+    with pytest.raises(MissingLibrary, match="Install zstd"):
+        TarStream(tmp_path / "archive")
 
 
 def test_no_file(tmp_path: Path) -> None:

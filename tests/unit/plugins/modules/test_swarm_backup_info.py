@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import copy
+import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _archive
+from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _state_facts
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import archive_name
 from ansible_collections.quorate.swarm.plugins.modules import swarm_backup_info as module
+from ansible_collections.quorate.swarm.tests.unit import real_states
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
 
 FACTS: dict[str, Any] = {
@@ -131,3 +134,55 @@ def test_directory_that_cannot_be_read_is_an_error(run_module: RunModule, tmp_pa
 def test_check_mode_is_the_same(archives: list[Path], run_module: RunModule) -> None:
     result = run_module(module.main, directory=str(archives[0].parent), check=True)
     assert (result["changed"], len(result["archives"])) == (False, 3)
+
+
+# The level raft, and archives from elsewhere
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tar file that somebody made of the state of an autolocked manager."""
+    real_states.use_small_segments(monkeypatch)
+    state = real_states.lay_out("20.10-locked", tmp_path / "real")
+    monkeypatch.setattr(_state_facts.time, "time", lambda: state.recorded)
+    with tarfile.open(tmp_path / "by-hand.tar.gz", "w:gz") as tar:
+        tar.add(state.path, "swarm")
+    return tmp_path / "by-hand.tar.gz"
+
+
+def unlock_key() -> str:
+    return str(json.loads((real_states.STATES / "20.10.json").read_text())["locked"]["unlock_key"])
+
+
+def test_the_level_raft_tells_what_is_in_an_archive(locked: Path, run_module: RunModule) -> None:
+    keys = [unlock_key()]
+    (entry,) = run_module(module.main, archive=str(locked), level="raft", unlock_keys=keys)["archives"]
+    assert (entry["good"], entry["problem"], len(entry["unknown"])) == (True, None, 4)
+    assert entry["manifest"]["engine"]["version"].startswith("20.10")
+    assert [secret["size"] for secret in entry["inventory"]["secrets"]] == [40] * 12
+    assert entry["unlock_key_is_current"] is True
+    assert keys[0] not in json.dumps(entry)
+
+
+def test_an_archive_that_cannot_be_opened_is_not_good(locked: Path, run_module: RunModule) -> None:
+    (entry,) = run_module(module.main, archive=str(locked), level="raft")["archives"]
+    assert (entry["good"], entry["manifest"], "inventory" in entry) == (False, None, False)
+    assert "no unlock key was given" in entry["problem"]
+
+
+def test_what_somebody_else_made_is_accepted_by_its_path_only(
+    locked: Path, archives: list[Path], run_module: RunModule
+) -> None:
+    locked.rename(archives[2])
+    (entry,) = run_module(module.main, archive=str(archives[2]), level="files")["archives"]
+    assert (entry["good"], entry["manifest"], len(entry["unknown"])) == (True, None, 4)
+    (entry,) = run_module(module.main, archive=str(archives[2]), level="manifest")["archives"]
+    assert (entry["good"], "unknown" in entry) == (False, False)
+    entries = run_module(module.main, directory=str(archives[2].parent), level="files")["archives"]
+    assert [entry["good"] for entry in entries] == [False, True, True]
+
+
+def test_malformed_unlock_key_fails_without_being_told(locked: Path, run_module: RunModule) -> None:
+    result = run_module(module.main, archive=str(locked), level="raft", unlock_keys=["SWMKEY-1-short"])
+    assert (result["failed"], result["error"]) == (True, "wrong_key")
+    assert "SWMKEY-1-short" not in json.dumps({name: result[name] for name in ("msg", "error_details")})

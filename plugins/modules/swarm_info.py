@@ -311,14 +311,17 @@ networks:
     name:
       description: The name.
       type: str
+    version:
+      description: The version index. Not of networks, of which the engine does not tell it.
+      type: int
 secrets:
-  description: IDs and names of the secrets, with O(gather=secrets). Null when they cannot be read.
+  description: IDs, names and versions of the secrets, with O(gather=secrets). Null when they cannot be read.
   returned: success
   type: list
   elements: dict
   contains: *item
 configs:
-  description: IDs and names of the configs, with O(gather=configs). Null when they cannot be read.
+  description: IDs, names and versions of the configs, with O(gather=configs). Null when they cannot be read.
   returned: success
   type: list
   elements: dict
@@ -469,7 +472,7 @@ def attempt(read: t.Callable[[], t.Any], warn: Warn) -> t.Any:
 
 
 def items(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, str]]:
-    return [dataclasses.asdict(Item.from_api(entry)) for entry in entries]
+    return [Item.from_api(entry).as_dict() for entry in entries]
 
 
 def cluster(engine: Engine, warn: Warn) -> dict[str, t.Any]:

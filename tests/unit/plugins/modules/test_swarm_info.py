@@ -170,7 +170,7 @@ def test_a_healthy_manager(api: FakeApi, run_module: RunModule, version: str) ->
     }
     assert sorted(network["name"] for network in result["networks"]) == ["backend", "ingress"]
     assert [secret["name"] for secret in result["secrets"]] == ["password"]
-    assert [sorted(config) for config in result["configs"]] == [["id", "name"]]
+    assert [sorted(config) for config in result["configs"]] == [["id", "name", "version"]]
     cluster = result["cluster"]
     assert (cluster["autolock"], cluster["subnet_size"], cluster["data_path_port"]) == (False, 24, 4789)
     assert cluster["root_ca_expires"].startswith("2046-")

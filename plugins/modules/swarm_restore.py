@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - quorate.swarm.attributes
 requirements:
   - cryptography
-  - PyNaCl, when the archive is autolocked
+  - PyNaCl, to open the raft store of the archive
 attributes:
   check_mode:
     support: full
@@ -64,8 +64,9 @@ options:
     default: false
   allow_missing_manifest:
     description:
-      - Allow an archive without manifest, such as one made with C(tar) by hand. Its files cannot be compared with
-        anything then, and neither can the restored swarm.
+      - Allow an archive without manifest, such as one made with C(tar) by hand. What a manifest would say is read from
+        its raft store then, and the restored swarm is compared with that. But whether its files are those that were
+        copied, and whether the end of the raft log was lost, cannot be known.
     type: bool
     default: false
   allow_engine_downgrade:
@@ -162,8 +163,9 @@ inventory:
   type: dict
 difference:
   description:
-    - Where the inventory differs from the manifest, by kind, as lists C(missing) and C(added). Empty when it does not.
-    - Something missing makes the restore fail. Something added was created while the backup was made.
+    - Where the inventory differs from that of the archive, by kind, as lists C(missing), C(added) and C(older). Empty when
+      it does not.
+    - What is missing, or there in an older version, makes the restore fail.
   returned: success, outside check mode
   type: dict
 quarantine:

@@ -203,3 +203,23 @@ def test_listing(lab: Lab, module: RunModule) -> None:
     assert "not a tar file" in told[foreign]
     # without reading them to the end, only what is no archive at all is found
     assert [path for path, problem in listing(level="manifest").items() if problem] == [foreign]
+
+
+def test_what_is_in_an_archive_is_told_where_no_swarm_is(lab: Lab, module: RunModule) -> None:
+    """Of a backup and of a tar file made by hand of the same manager, both on a host that is no manager."""
+    host, other = lab.hosts["m3"], lab.hosts["w1"]
+    result = module(lab, "m3", "swarm_backup", method="hot", directory="/srv/told")
+    host.run("tar -C /var/lib/docker -czf /srv/told/by-hand.tar.gz --exclude '*.tmp' swarm")
+    for number, path in enumerate((result["archive"], "/srv/told/by-hand.tar.gz")):
+        (other.disk / f"srv/archive-{number}").write_bytes((host.disk / path.lstrip("/")).read_bytes())
+        listed = module(lab, "w1", "swarm_backup_info", archive=f"/srv/archive-{number}", level="raft")
+        (entry,) = listed["archives"]
+        assert entry["good"], entry["problem"]
+        sizes = {item["name"]: item.pop("size") for kind in ("secrets", "configs") for item in entry["inventory"][kind]}
+        assert sizes == {"password": len("not for everybody"), "settings": len("colour = blue")}
+        assert without_versions(entry["inventory"]) == inventory_of(host)
+        assert len(entry["managers"]) == 3
+        assert len(entry["unknown"]) == number * 4
+        assert entry["manifest"]["node"]["id"] == node_id(host)
+        assert entry["warnings"] == []
+    assert other.run("ls -d /root/.ansible/tmp/*/quorate-swarm-* 2>/dev/null || true").stdout == ""

@@ -110,6 +110,20 @@ def test_unlocked_again_and_the_key_shows_nowhere(lab: Lab, playbook: RunPlayboo
         assert form not in unpacked.stdout, name
 
 
+def test_archive_is_known_with_its_key_only(lab: Lab, module: RunModule) -> None:
+    """Down to every record, and the key is told to be the one that the swarm itself would tell."""
+    assert lab.unlock_key
+    host = next(host for host in lab.hosts.values() if archives(host))
+    (archive,) = archives(host)
+    options = {"archive": archive, "level": "raft"}
+    (entry,) = module(lab, host.name, "swarm_backup_info", unlock_keys=[lab.unlock_key], **options)["archives"]
+    assert (entry["good"], entry["problem"], entry["unlock_key_is_current"]) == (True, None, True)
+    assert len(entry["inventory"]["nodes"]) == len(lab.hosts)
+    (entry,) = module(lab, host.name, "swarm_backup_info", **options)["archives"]
+    assert (entry["good"], "inventory" in entry) == (False, False)
+    assert f"with fingerprint {entry['manifest']['unlock_key_fingerprint']} in unlock_keys" in entry["problem"]
+
+
 def test_locked_manager_is_refused(lab: Lab, module: RunModule, playbook: RunPlaybook) -> None:
     host = lab.hosts["m3"]
     host.run("systemctl stop docker.socket docker.service && systemctl start docker.service")

@@ -198,8 +198,10 @@ def _scan(state_dir: Path, replay: _Replay | None) -> tuple[RaftPosition, Path]:
             log.begin(segment)
             for record in records(segment, crc=log.crc, is_last=segment is segments[-1]):
                 entry = log.add(record)
-                if entry is not None and replay is not None:
+                if replay is not None and entry is not None:
                     replay.add(entry, record)
+                elif replay is not None and record.type == HARD_STATE:
+                    replay.commit(log.commit_index)
         last = segments[-1].path
         return log.position(last, (*size_warnings(segments[-1]), *_broken_files(state_dir))), last
     except OSError as error:
@@ -228,6 +230,11 @@ class _Log:
         self._member: bytes | None = None
         self._hard_state: dict[int, int | bytes] = {}
 
+    @property
+    def commit_index(self) -> int:
+        """By the last hard state so far."""
+        return integer(self._hard_state, 3)
+
     def begin(self, segment: Segment) -> None:
         if self._newest_index is None:
             self._newest_index = segment.index - 1
@@ -250,6 +257,7 @@ class _Log:
                 return self._add_entry(record)
             elif record.type == HARD_STATE:
                 self._hard_state = message(record.data)
+                integer(self._hard_state, 3)
             elif record.type == SNAPSHOT:
                 self._add_snapshot(record)
         except ProtobufError as error:
@@ -267,7 +275,7 @@ class _Log:
             member = message(self._member)
             found = RaftPosition(
                 term=integer(self._hard_state, 1),
-                commit_index=integer(self._hard_state, 3),
+                commit_index=self.commit_index,
                 last_index=self._last_index,
                 snapshot_term=self._snapshot_term,
                 snapshot_index=self._snapshot_index,
@@ -318,18 +326,21 @@ class _Log:
 
 
 class _Replay:
-    """The swarm, in the making: the objects of the snapshot, and what each entry behind it does to them."""
+    """The swarm, in the making: the objects of the snapshot, and what each entry behind it does to them.
+
+    Entries wait until they are known to be committed, for until then another leader may replace them.
+    """
 
     def __init__(self, keys: RaftKeys) -> None:
         self._keys = keys
-        self._first_index = 1
+        self._applied_index = 0
         self._objects: dict[tuple[str, str], StoreObject] = {}
         self._members: dict[int, RaftMember] = {}
-        self._entries: list[tuple[Change | _MemberChange, ...]] = []
+        self._waiting: list[tuple[Change | _MemberChange, ...]] = []
 
     def begin(self, snapshot: Snapshot) -> None:
         """Take the store of the snapshot: api.Snapshot{membership=2{members=1}, store=3}."""
-        self._first_index = snapshot.index + 1
+        self._applied_index = snapshot.index
         try:
             with open(snapshot.path, "rb") as file:
                 read = self._keys.open(Region(InFile(file), *snapshot.sealed)).message()
@@ -341,29 +352,36 @@ class _Replay:
             raise bad(snapshot.path, _why(error), snapshot.sealed[0]) from None
 
     def add(self, entry: _Entry, record: Record) -> None:
-        """Take an entry. Whether it is committed is known at the end only, and until then it may be replaced."""
+        """Take the next entry, or one that replaces an entry that waits."""
+        place = entry.index - self._applied_index - 1
+        if place < 0:
+            raise bad(record.segment, f"entry {entry.index} replaces one that was committed", record.offset)
         try:
-            plain = self._keys.open(entry.sealed)
-            changes = _changes(entry, plain)
+            changes = _changes(entry, self._keys.open(entry.sealed))
         except (DoesNotOpen, ProtobufError) as error:
             raise bad(record.segment, f"entry {entry.index}: {_why(error)}", record.offset) from None
-        del self._entries[entry.index - self._first_index :]
-        self._entries.append(changes)
+        del self._waiting[place:]
+        self._waiting.append(changes)
 
-    def contents(self, found: RaftPosition, last: Path) -> RaftContents:
-        committed = found.commit_index - self._first_index + 1
-        for changes in self._entries[:committed]:
+    def commit(self, index: int) -> None:
+        """Apply the entries that wait, up to that index."""
+        committed = self._waiting[: max(0, index - self._applied_index)]
+        for changes in committed:
             for change in changes:
                 self._apply(change)
+        del self._waiting[: len(committed)]
+        self._applied_index += len(committed)
+
+    def contents(self, found: RaftPosition, last: Path) -> RaftContents:
+        """What there is, at the end of the log."""
+        self.commit(found.commit_index)
         if not any(kind == "clusters" for kind, dummy in self._objects):
             raise bad(last, "there is no cluster object in it: the swarm is empty")
         return RaftContents(
             position=found,
             members=tuple(sorted(self._members.values(), key=lambda member: member.node_id)),
             objects=tuple(self._objects[key] for key in sorted(self._objects)),
-            uncommitted=tuple(
-                change for changes in self._entries[committed:] for change in changes if isinstance(change, Change)
-            ),
+            uncommitted=tuple(change for changes in self._waiting for change in changes if isinstance(change, Change)),
         )
 
     def _apply(self, change: Change | _MemberChange) -> None:

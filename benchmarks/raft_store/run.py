@@ -4,7 +4,7 @@
 
 """Measures how fast a raft store is verified, and in how much memory, beside what only reads it.
 
-Usage: python3 tests/stage.py && PYTHONPATH=build .venv/bin/python benchmarks/raft_store/run.py
+Usage: python3 tests/stage.py && PYTHONPATH=build:benchmarks .venv/bin/python -m raft_store.run
 
 It writes benchmarks/results/raft_store.md. The rows "with crc32c" need the package crc32c.
 """
@@ -23,7 +23,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from store import KEY, write_store
+from raft_store.store import KEY, write_store
 
 MEGABYTE = 1_000_000
 RUNS = 3

@@ -11,6 +11,7 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import LabFactory
@@ -115,7 +116,7 @@ def test_archive_is_known_with_its_key_only(lab: Lab, module: RunModule) -> None
     assert lab.unlock_key
     host = next(host for host in lab.hosts.values() if archives(host))
     (archive,) = archives(host)
-    options = {"archive": archive, "level": "raft"}
+    options: dict[str, Any] = {"archive": archive, "level": "raft"}
     (entry,) = module(lab, host.name, "swarm_backup_info", unlock_keys=[lab.unlock_key], **options)["archives"]
     assert (entry["good"], entry["problem"], entry["unlock_key_is_current"]) == (True, None, True)
     assert len(entry["inventory"]["nodes"]) == len(lab.hosts)

@@ -380,16 +380,40 @@ class Engine:
 
         Returns: the version index that the write was based on. The write's own raft index is higher.
         """
+        return self._update(f"/nodes/{node_id}", change, attempted=attempted)
+
+    def set_autolock(self, autolock: bool) -> None:
+        """Switch autolock on, which makes an unlock key, or off, after which nobody tells the key any more."""
+
+        def change(spec: Json) -> Json:
+            return {**spec, "EncryptionConfig": {**(spec.get("EncryptionConfig") or {}), "AutoLockManagers": autolock}}
+
+        self._update("/swarm", change, attempted=f"switch autolock {'on' if autolock else 'off'}")
+
+    def rotate_unlock_key(self) -> None:
+        """Let the swarm make a new unlock key. With autolock off nothing happens, and no error (lab fact B3.6)."""
+        more = {"rotateManagerUnlockKey": "true"}
+        self._update("/swarm", lambda spec: spec, attempted="rotate the unlock key", params=more)
+
+    def _update(
+        self,
+        path: str,
+        change: t.Callable[[Json], Json],
+        *,
+        attempted: str,
+        params: t.Mapping[str, t.Any] | None = None,
+    ) -> int:
+        """Read the spec of an object, change it, and write it back; again when somebody else was faster."""
         for attempt in range(5):
-            node = self.call("GET", f"/nodes/{node_id}", attempted=attempted, timeout=PATIENT)
-            index = int(node["Version"]["Index"])
+            found = self.call("GET", path, attempted=attempted, timeout=PATIENT)
+            index = int(found["Version"]["Index"])
             try:
                 self.call(
                     "POST",
-                    f"/nodes/{node_id}/update",
+                    f"{path}/update",
                     attempted=attempted,
-                    params={"version": index},
-                    body=change(dict(node["Spec"])),
+                    params={"version": index, **(params or {})},
+                    body=change(dict(found["Spec"])),
                     timeout=PATIENT,
                 )
                 return index

@@ -34,7 +34,8 @@ def state_of(info: Info) -> str:
     return info.get("state") or "failed"
 
 
-def _why(info: Info) -> str:
+def why(info: Info) -> str:
+    """Why a host is not a manager that an operation can take, in words."""
     return {
         "unreachable": "the host cannot be reached",
         "daemon_down": "its engine is down",
@@ -96,9 +97,9 @@ def backup_plan(
         state = state_of(info)
         problem = None
         if host in named:
-            problem = f"it was named, but {_why(info)}"
+            problem = f"it was named, but {why(info)}"
         elif state not in ("worker", "inactive") and known.isdisjoint((addresses or {}).get(host, (host,))):
-            problem = f"{_why(info)}, and no swarm that was found knows it"
+            problem = f"{why(info)}, and no swarm that was found knows it"
         others.append({"host": host, "state": state, "problem": problem})
     return {"swarms": swarms, "others": others}
 
@@ -137,7 +138,7 @@ def _choose(
     pool = wanted or able
     if not able or not set(pool) <= set(able):
         bad = [host for host in (wanted or hosts) if host not in able]
-        result["problem"] = "; ".join(f"{host}: {_why(infos[host])}" for host in bad)
+        result["problem"] = "; ".join(f"{host}: {why(infos[host])}" for host in bad)
         return result
 
     def rank(host: str) -> tuple[bool, bool, str]:
@@ -214,7 +215,7 @@ def fence_plan(
                 words |= {manager["id"], manager["hostname"], manager["address"]} - {""}
         if state in ("unreachable", "failed"):
             if not is_named(words):
-                reasons.append(f"{host}: {_why(info)}; if it is lost for good, name it in restore_lost_managers")
+                reasons.append(f"{host}: {why(info)}; if it is lost for good, name it in restore_lost_managers")
         elif state in ("daemon_down", "inactive", "worker") or (cluster and cluster != cluster_id):
             stopped.append(host)
             proven |= words
@@ -291,7 +292,7 @@ def backup_report(plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mappin
             failures.append(f"host {other['host']}: FAILED: {other['problem']}")
             lines.append(failures[-1])
         elif other["state"] in ("worker", "inactive"):
-            lines.append(f"host {other['host']}: nothing to back up, {_why(other)}")
+            lines.append(f"host {other['host']}: nothing to back up, {why(other)}")
     if not plan["swarms"] and not failures:
         failures.append("no swarm was found: no host of this play is a manager")
         lines.append(failures[-1])

@@ -224,7 +224,7 @@ class Unlock:
         if local.state != "locked":
             return UnlockPlan(None)
         path = directory / NODE_KEY
-        key = fitting_key(_node_key.parse_node_key(_read(path)), keys, path=path)
+        key = fitting_key(_node_key.parse_node_key(read_key_file(path)), keys, path=path)
         self.known["unlock_key_fingerprint"] = _node_key.fingerprint(key)
         return UnlockPlan(keys[key])
 
@@ -353,7 +353,8 @@ def _require_member(local: LocalState) -> None:
         raise NotAManager(_UNLOCK, causes[local.state], "Run this on a manager; swarm_info tells what a host is")
 
 
-def _read(path: Path) -> bytes:
+def read_key_file(path: Path) -> bytes:
+    """The content of swarm-node.key. Raises PermissionDenied, or Refused when there is none."""
     try:
         return path.read_bytes()
     except PermissionError:

@@ -216,6 +216,7 @@ class FakeHost:
         state: Its state directory.
         running: Whether the engine runs.
         unlocked: Whether it was unlocked since its start.
+        follows: Whether its key file follows when the unlock key is changed.
         peers_alive: Whether the other managers of its swarm are up.
         switch: Seconds and script of the dead man's switch, or None.
         refuse: How many times in a row systemctl start or stop fails from now on, by the action.
@@ -242,6 +243,7 @@ class FakeHost:
         self.unknown = 0
         self.on_force: Callable[[dict[str, Any]], None] = lambda store: None
         self.unlocked = True
+        self.follows = True
         self.stale = 0
         self._closed_at_stop = -1
         self._install()
@@ -381,6 +383,7 @@ class FakeHost:
             "/swarm/unlockkey": self._managers_only(lambda dummy: {"UnlockKey": self.store["unlock_key"]}),
             "POST /swarm/unlock": self._unlock,
             "POST /swarm/init": self._init,
+            "POST /swarm/update": self._managers_only(self._update_swarm),
         }
         for kind in ("services", "networks", "secrets", "configs"):
             answers[f"/{kind}"] = self._managers_only(lambda dummy, kind=kind: self.store[kind])  # type: ignore[misc]
@@ -443,11 +446,28 @@ class FakeHost:
     def _swarm(self) -> dict[str, Any]:
         return {
             "ID": self.cluster_id,
+            "Version": {"Index": self.store["last"]},
             "CreatedAt": "2026-01-01T00:00:00Z",
             "Spec": {"EncryptionConfig": {"AutoLockManagers": bool(self.store["unlock_key"])}},
             "TLSInfo": {"TrustRoot": (self.state.path / "certificates/swarm-root-ca.crt").read_text()},
             "JoinTokens": {"Worker": JOIN_TOKEN, "Manager": JOIN_TOKEN},
         }
+
+    def _update_swarm(self, request: Request) -> None:
+        """Switch autolock, or rotate: a request to rotate without autolock does nothing (lab fact B3.6)."""
+        self.effects.append("update swarm")
+        now, wanted = self.store["unlock_key"], request.body["EncryptionConfig"]["AutoLockManagers"]
+        if not wanted:
+            key = ""
+        elif not now:
+            key = UNLOCK_KEY
+        elif request.params.get("rotateManagerUnlockKey") == "true":
+            key = OTHER_UNLOCK_KEY if now == UNLOCK_KEY else UNLOCK_KEY
+        else:
+            key = now
+        self.change(lambda store: store.update(unlock_key=key))
+        if self.follows:
+            self.write(NODE_KEY, node_key_pem(key))
 
     def _settle(self, request: Request) -> None:
         """Write an entry: its index is one more than the version that the object gets (as in SwarmKit)."""

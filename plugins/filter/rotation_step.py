@@ -24,6 +24,7 @@ options:
   current:
     description: Fingerprint of the current key; null when autolock is off.
     type: str
+    required: true
   missing:
     description: Names of the managers that are away.
     type: list
@@ -39,6 +40,10 @@ options:
     type: str
     choices: [always, older_than, never]
     default: always
+  anew:
+    description: Nothing was interrupted, because the swarm was restored.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -64,13 +69,16 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
 
 def rotation_step(
     entries: t.Any,
-    current: str | None = None,
+    current: str | None,
     missing: t.Sequence[str] = (),
     autolock: str = "unchanged",
     policy: str = "always",
+    anew: bool = False,
 ) -> t.Any:
     try:
-        return _rotation.rotation_step(entries, current=current, missing=missing, autolock=autolock, policy=policy)
+        return _rotation.rotation_step(
+            entries, current=current, missing=missing, autolock=autolock, policy=policy, anew=anew
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(
             f"quorate.swarm.rotation_step: the input is not what it has to be ({error!r})"

@@ -24,6 +24,7 @@ options:
   current:
     description: Fingerprint of the current key; null when autolock is off.
     type: str
+    required: true
 """
 
 EXAMPLES = r"""
@@ -46,7 +47,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
 
 
-def rotation_unproven(results: t.Any, current: str | None = None) -> t.Any:
+def rotation_unproven(results: t.Any, current: str | None) -> t.Any:
     try:
         return _rotation.rotation_unproven(results, current=current)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -66,6 +66,7 @@ class BackupOptions:
     leader: str
     allow_control_plane_outage: bool
     keep: int | None
+    escrowed_fingerprints: t.Sequence[str] | None
     settle_timeout: float
     wait_timeout: float
     dead_man_timeout: int
@@ -152,6 +153,27 @@ def outage_decision(nodes: t.Sequence[Node], node: Node, *, allow_control_plane_
         else " ".join(f"{reason.remedy}." for reason in reasons),
         reasons=[reason.as_dict() for reason in reasons],
     )
+
+
+def require_escrowed(unlock_key: str, escrowed: t.Sequence[str] | None) -> None:
+    """Refuse a backup that only a key would open which nobody keeps.
+
+    Args:
+        unlock_key: The current unlock key.
+        escrowed: Fingerprints of the keys that are kept; None when nothing is known of that.
+
+    Raises:
+        Refused: The current key is none of them.
+    """
+    fingerprint = _node_key.fingerprint(_node_key.parse_unlock_key(unlock_key))
+    if escrowed is not None and fingerprint not in escrowed:
+        raise Refused(
+            "back up this manager",
+            f"the escrow does not hold the current unlock key {fingerprint}, without which neither this manager nor the "
+            "archive can be opened",
+            "Put it there: run quorate.swarm.rotate_unlock_key, with rotate_unlock_key_policy set to never to keep the key",
+            unlock_key_fingerprint=fingerprint,
+        )
 
 
 class Backup:
@@ -250,6 +272,7 @@ class Backup:
         if cluster.autolock:
             unlock_key = self.engine.unlock_key()
             self.hide(unlock_key)
+            require_escrowed(unlock_key, self.options.escrowed_fingerprints)
         node_key = _node_key.parse_node_key((self.state.path / NODE_KEY).read_bytes())
         try:
             _node_key.raft_keys(node_key, self._key_bytes(unlock_key))

@@ -9,7 +9,6 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import re
@@ -144,7 +143,7 @@ def _parse(raw: t.Mapping[str, t.Any], *, now: str, what: str) -> Entry:
         fingerprint=fingerprint,
         created=_time(raw.get("created") or now, what),
         retired=_time(raw["retired"], what) if raw.get("retired") else None,
-        key="SWMKEY-1-" + base64.b64encode(key).decode("ascii").rstrip("="),
+        key=_node_key.unlock_key_text(key),
     )
 
 

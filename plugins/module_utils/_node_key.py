@@ -121,6 +121,15 @@ def parse_unlock_key(text: str) -> bytes:
     return base64.b64decode(match.group(1) + "=")
 
 
+def unlock_key_text(key: bytes) -> str:
+    """An unlock key as C(docker swarm unlock-key) prints it. A secret.
+
+    Args:
+        key: The 32 bytes of the unlock key.
+    """
+    return "SWMKEY-1-" + base64.b64encode(key).decode("ascii").rstrip("=")
+
+
 def fingerprint(key: bytes) -> str:
     """The public name of an unlock key: the same key always has the same one, and it tells nothing about the key.
 

@@ -117,9 +117,10 @@ def rotation_step(
     entries: t.Sequence[t.Mapping[str, t.Any]],
     *,
     current: str | None,
-    missing: t.Sequence[str],
-    autolock: str,
-    policy: str,
+    missing: t.Sequence[str] = (),
+    autolock: str = "unchanged",
+    policy: str = "always",
+    anew: bool = False,
 ) -> dict[str, t.Any]:
     """Say what is to be done to the key of a swarm now.
 
@@ -132,13 +133,14 @@ def rotation_step(
         missing: Names of the managers that are away.
         autolock: C(unchanged), C(enabled) or C(disabled), what the operator asked for.
         policy: C(always), C(older_than) or C(never), likewise.
+        anew: Older keys are marked as needed because the swarm was restored, so nothing was interrupted.
 
     Returns: C(rotate) and C(autolock), as swarm_unlock_key takes them; C(created) of the current key; C(needed), the
         fingerprints of other keys that are not retired; C(interrupted).
     """
     created = next((entry["created"] for entry in entries if entry["fingerprint"] == current), None)
     needed = [entry["fingerprint"] for entry in entries if entry["retired"] is None and entry["fingerprint"] != current]
-    interrupted = bool(needed) and current is not None and (created is None or not missing)
+    interrupted = not anew and bool(needed) and current is not None and (created is None or not missing)
     rotate = policy if autolock == "unchanged" and not interrupted else "never"
     return {
         "rotate": rotate,

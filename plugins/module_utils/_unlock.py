@@ -14,7 +14,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _node_key
+from ansible_collections.quorate.swarm.plugins.module_utils import _kept_key, _node_key
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import PATIENT, QUICK, Engine
@@ -22,7 +22,6 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     BadArchive,
     EngineError,
     NotAManager,
-    PermissionDenied,
     Refused,
     SwarmError,
     Unreachable,
@@ -165,6 +164,7 @@ class Unlock:
         daemon: Its service.
         state_directory: Tells the state directory of an engine with this data root.
         options: What the operator asked for.
+        hide: Told every secret that is found, so that no output shows it.
 
     Attributes:
         known: What is known so far, for the result, and for the error when there is none.
@@ -177,11 +177,13 @@ class Unlock:
         daemon: Daemon,
         state_directory: t.Callable[[str], Path],
         options: UnlockOptions,
+        hide: t.Callable[[str], None],
     ) -> None:
         self.engine = engine
         self.daemon = daemon
         self.state_directory = state_directory
         self.options = options
+        self.hide = hide
         self.steps = Steps()
         self.known: dict[str, t.Any] = {
             "state": None,
@@ -189,6 +191,7 @@ class Unlock:
             "kek_version": None,
             "quorum": quorum_numbers(None, 0),
             "unlock_key_fingerprint": None,
+            "recovered": False,
         }
 
     def plan(self, texts: t.Sequence[str]) -> UnlockPlan:
@@ -224,9 +227,18 @@ class Unlock:
         if local.state != "locked":
             return UnlockPlan(None)
         path = directory / NODE_KEY
-        key = fitting_key(_node_key.parse_node_key(read_key_file(path)), keys, path=path)
+        node_key = _node_key.parse_node_key(_kept_key.read_key_file(path))
+        try:
+            key = fitting_key(node_key, keys, path=path)
+        except WrongKey:
+            found = _kept_key.lost_key(directory, keys)
+            if found is None:
+                raise
+            key = found
+            self.known["recovered"] = True
+            self.hide(_node_key.unlock_key_text(key))
         self.known["unlock_key_fingerprint"] = _node_key.fingerprint(key)
-        return UnlockPlan(keys[key])
+        return UnlockPlan(keys.get(key) or _node_key.unlock_key_text(key))
 
     def run(self, plan: UnlockPlan, *, check: bool = False) -> dict[str, t.Any]:
         """Unlock, and wait for a quorum.
@@ -351,15 +363,3 @@ def _require_member(local: LocalState) -> None:
     }
     if local.state in causes:
         raise NotAManager(_UNLOCK, causes[local.state], "Run this on a manager; swarm_info tells what a host is")
-
-
-def read_key_file(path: Path) -> bytes:
-    """The content of swarm-node.key. Raises PermissionDenied, or Refused when there is none."""
-    try:
-        return path.read_bytes()
-    except PermissionError:
-        raise PermissionDenied(f"read {path}", "this user may not read it", "Run the task with become") from None
-    except OSError as error:
-        raise Refused(
-            f"read {path}", error.strerror or str(error), "Give the state directory of this engine as state_directory"
-        ) from None

@@ -16,7 +16,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _node_key
+from ansible_collections.quorate.swarm.plugins.module_utils import _kept_key, _node_key
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
@@ -28,7 +28,6 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_KEY
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import survey
-from ansible_collections.quorate.swarm.plugins.module_utils._unlock import read_key_file
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
 _DAY = 86400.0
@@ -50,6 +49,7 @@ class UnlockKeyOptions:
     older_than: float | None
     created: str | None
     current_fingerprint: str | None
+    keep_key_file: bool | None
     settle_timeout: float
     wait_timeout: float
 
@@ -270,15 +270,19 @@ class UnlockKey:
             SwarmError: The engine refused, or did not tell the new key; the next run gets it then.
         """
         key, after = plan.key, plan.key
+        directory = self.state_directory(self.engine.root_dir() or "")
+        kept = self.options.keep_key_file is True and not check and _kept_key.keep(directory)
         if plan.change != "none" and not check:
             with uninterrupted(), self.steps.step(_ATTEMPTED[plan.change]):
                 key, after = self._change(plan)
             self.known.update(autolock=plan.autolock, unlock_key_fingerprint=_fingerprint(after))
         with self.steps.step("look at the key file"):
             key_file = self._key_file(after, plan.known, timeout=self.options.wait_timeout)
+        drop = self.options.keep_key_file is False and not check and key_file["proven"]
+        dropped = drop and _kept_key.discard(directory)
         result = {
             **self.known,
-            "changed": plan.change != "none",
+            "changed": plan.change != "none" or kept or dropped,
             "change": plan.change,
             "key_file": key_file,
             "steps": self.steps.taken,
@@ -323,7 +327,9 @@ class UnlockKey:
         seen: list[dict[str, t.Any]] = []
 
         def look() -> bool:
-            seen[:] = [key_file_facts(_node_key.parse_node_key(read_key_file(path)), key=current, known=known)]
+            seen[:] = [
+                key_file_facts(_node_key.parse_node_key(_kept_key.read_key_file(path)), key=current, known=known)
+            ]
             return bool(seen[0]["proven"])
 
         with contextlib.suppress(TimedOut):

@@ -97,6 +97,13 @@ options:
       - Seconds to wait until this manager is ready and reachable after the start of its engine.
     type: int
     default: 120
+  escrowed_fingerprints:
+    description:
+      - Fingerprints of the unlock keys that are kept. A swarm with autolock is not backed up when its current key is none
+        of them.
+      - By default nothing is known of that, and the backup is made.
+    type: list
+    elements: str
   dead_man_timeout:
     description:
       - Seconds after which the host starts the engine by itself if this module died while it was stopped.
@@ -216,6 +223,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "peer_docker_host": {"type": "str"},
     "allow_control_plane_outage": {"type": "bool", "default": False},
     "keep": {"type": "int"},
+    "escrowed_fingerprints": {"type": "list", "elements": "str"},
     "settle_timeout": {"type": "int", "default": 60},
     "wait_timeout": {"type": "int", "default": 120},
     "dead_man_timeout": {"type": "int", "default": 180},

@@ -44,6 +44,8 @@ options:
   unlock_keys:
     description:
       - Unlock keys, newest first, each as C(docker swarm unlock-key) prints it.
+      - When none of them fits, but one opens the copy of the key file that P(quorate.swarm.rotate_unlock_key#role) keeps
+        during a rotation, the new key is found in the raft store.
       - A manager that was down during a rotation needs the key from before it, so give the older ones too.
       - Not needed when the manager is not locked. They never appear in any output; fingerprints do.
     type: list
@@ -148,6 +150,12 @@ unlock_key_fingerprint:
   returned: always
   type: str
   sample: uk1:5feceb66ffc86f38d952786c6d696c79
+recovered:
+  description:
+    - Whether none of O(unlock_keys) fits, and the key was found in the raft store of this manager all the same. A rotation was
+      cut off then before the new key got to anybody. Put it into the escrow, as P(quorate.swarm.rotate_unlock_key#role) does.
+  returned: always
+  type: bool
 kek_version:
   description: Version index at which this manager took over its unlock key, from its key file.
   returned: always
@@ -218,6 +226,7 @@ def main() -> None:
         daemon=Daemon(module.run_command, service=params["service_name"]),
         state_directory=lambda root_dir: state_directory(params, root_dir),
         options=UnlockOptions(**{name: params[name] for name in UnlockOptions.__dataclass_fields__}),
+        hide=module.no_log_values.add,
     )
     try:
         result = unlock.run(unlock.plan(params["unlock_keys"]), check=module.check_mode)

@@ -70,6 +70,14 @@ options:
     type: list
     elements: str
     default: []
+  keep_key_file:
+    description:
+      - V(true) keeps a copy of the key file beside the state directory, sealed as it is, before anything is changed.
+        M(quorate.swarm.swarm_unlock) finds a new key with the old one and this copy, should it get lost before anybody
+        kept it.
+      - V(false) removes the copy, when RV(key_file.proven=true).
+      - By default neither is done.
+    type: bool
   return_key:
     description:
       - Return the key as RV(unlock_key). The task must have C(no_log=true) then.
@@ -220,6 +228,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "created": {"type": "str"},
     "current_fingerprint": {"type": "str"},
     "known_keys": {"type": "list", "elements": "str", "default": [], "no_log": True},
+    "keep_key_file": {"type": "bool", "no_log": False},
     "return_key": {"type": "bool", "default": False, "no_log": False},
     "settle_timeout": {"type": "int", "default": 30},
     "wait_timeout": {"type": "int", "default": 30},

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 from helpers.escrow import CLUSTER, KEYS, Escrow
-from helpers.runner import Runner
+from helpers.runner import Runner, collections_path
+from helpers.stand_ins import install
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs/examples"
 Call = tuple[str, Mapping[str, Any]]
 ROLE = "quorate.swarm.unlock_key_escrow"
 
@@ -34,6 +36,7 @@ def use(
     *calls: Call,
     args: tuple[str, ...] | None = None,
     configuration: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> list[Any]:
     """Call the role several times for a host that does not exist.
 
@@ -66,6 +69,7 @@ def use(
         [{"hosts": "gone.invalid", "gather_facts": False, "vars": play_vars, "tasks": tasks}],
         args=escrow.args if args is None else args,
         inventory=inventory,
+        env=env,
     )
     outcomes: list[Any] = json.loads(kept.read_text())
     kept.unlink()
@@ -185,3 +189,47 @@ def test_another_store_takes_and_returns_the_same(runner: Runner, escrow: Escrow
     assert outcomes[0] == outcomes[1] == outcomes[3] == json.loads(store.read_text())
     assert [entry["key"] for entry in outcomes[0]] == KEYS[:1]
     assert "the entry that it reads back is another one, or none" in outcomes[2]
+
+
+@pytest.fixture
+def other_store(escrow: Escrow) -> tuple[Path, dict[str, str]]:
+    """The file in the place of the server of another store, and the environment that finds its modules."""
+    server = escrow.directory / "server.json"
+    found = install(escrow.directory / "others", server)
+    return server, {"ANSIBLE_COLLECTIONS_PATH": f"{collections_path()}:{found}"}
+
+
+def test_the_example_for_hashicorp_vault(
+    runner: Runner, escrow: Escrow, other_store: tuple[Path, dict[str, str]]
+) -> None:
+    server, env = other_store
+    configuration = {"unlock_key_escrow_tasks": str(EXAMPLES / "escrow_hashi_vault.yml")}
+    calls = (read(cluster_id=CLUSTER), write(), write(KEYS[1]), write(KEYS[1]), read(cluster_id=CLUSTER))
+    outcomes = use(runner, escrow, *calls, args=(), configuration=configuration, env=env)
+    ((path, secret),) = json.loads(server.read_text()).items()
+    assert outcomes[0] == []
+    assert [entry["key"] for entry in outcomes[4]] == [KEYS[1], KEYS[0]]
+    assert (path, secret["data"]["entries"]) == (f"quorate/{CLUSTER}", outcomes[4])
+    assert secret["version"] == 2, "a key that is there is not written again"
+
+
+def test_the_example_for_awx(runner: Runner, escrow: Escrow, other_store: tuple[Path, dict[str, str]]) -> None:
+    server, env = other_store
+    configuration = {
+        "unlock_key_escrow_tasks": str(EXAMPLES / "escrow_awx.yml"),
+        "escrow_awx_swarm": "production",
+        "quorate_awx_entries": "[]",
+    }
+    calls = (write(), write(KEYS[1]), read(cluster_id=CLUSTER))
+    outcomes = use(runner, escrow, *calls, args=(), configuration=configuration, env=env)
+    credential = json.loads(server.read_text())["unlock keys production"]
+    assert [entry["key"] for entry in outcomes[2]] == [KEYS[1], KEYS[0]]
+    assert json.loads(credential["inputs"]["entries"]) == outcomes[2]
+
+    # the next job gets what this one has written; a job of another swarm is refused
+    configuration["quorate_awx_entries"] = credential["inputs"]["entries"]
+    next_job = (read(cluster_id=CLUSTER), write("SWMKEY-1-oops"), write(cluster_id="x" * 25))
+    again = use(runner, escrow, *next_job, args=(), configuration=configuration, env=env)
+    assert again[0] == outcomes[2]
+    assert "holds keys of another swarm" in again[2]
+    assert json.loads(server.read_text())["unlock keys production"] == credential

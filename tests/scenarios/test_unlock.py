@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import re
 import time
 from typing import Any
@@ -15,11 +14,12 @@ from typing import Any
 import pytest
 import yaml
 from conftest import LabFactory
-from helpers.backup import SWITCH, ask, engine_started, is_healthy, nodes, wait_until_healthy
+from helpers.backup import SWITCH, engine_started, is_healthy, nodes, wait_until_healthy
+from helpers.power import cut_power, prepared, state
 from helpers.runner import AnsibleRun, RunModule, RunPlaybook
 
 from quorate_lab import Host, Lab
-from quorate_lab.process import in_parallel, wait_until
+from quorate_lab.process import wait_until
 
 pytestmark = pytest.mark.alone
 
@@ -32,37 +32,6 @@ MANAGERS = ("m1", "m2", "m3")
 def lab(lab_factory: LabFactory) -> Lab:
     """Three managers with autolock; every test begins with a power cut."""
     return prepared(lab_factory(managers=3, workers=0, autolock=True))
-
-
-def prepared(lab: Lab) -> Lab:
-    """Let the engines write every request to their log, and be killed soon when they do not stop.
-
-    The manager that joined last has an empty raft store for a second. If it loses its power in that time, it never finds
-    its swarm again.
-    """
-    for host in lab.hosts.values():
-        wait_until(functools.partial(has_raft_log, host), timeout=30, what=f"the raft log on {host.name}")
-        host.run("""mkdir -p /etc/docker && echo '{"debug": true}' > /etc/docker/daemon.json""")
-        host.run("mkdir -p /etc/systemd/system/docker.service.d")
-        host.run("printf '[Service]\\nTimeoutStopSec=5s\\n' > /etc/systemd/system/docker.service.d/lab.conf")
-    return lab
-
-
-def has_raft_log(host: Host) -> bool:
-    """Whether the WAL, a file full of zeros at first, holds more than its head, which has 117 bytes."""
-    (wal,) = (host.docker_directory / "swarm/raft/wal-v3-encrypted").glob("*.wal")
-    return len(wal.read_bytes().rstrip(b"\0")) > 1000
-
-
-def cut_power(lab: Lab, *back: str) -> None:
-    """Cut the power of all managers, and boot those that come *back*; they are locked then."""
-    in_parallel(Host.kill, lab.hosts.values())
-    in_parallel(Host.start, [lab.hosts[name] for name in back])
-    assert {state(lab.hosts[name]) for name in back} == {"locked"}
-
-
-def state(host: Host) -> str:
-    return str(ask(host, "GET", "/info")["Swarm"]["LocalNodeState"])
 
 
 def unlock(

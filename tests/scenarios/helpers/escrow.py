@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.parsing.vault import VaultLib, VaultSecret
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
+
+from quorate_lab import Host
 
 CLUSTER = "2jt0p6gm4hn0gyvm1wtvzf0f5"
 KEYS = ["SWMKEY-1-" + base64.b64encode(bytes([number]) * 32).decode().rstrip("=") for number in range(1, 4)]
@@ -23,9 +27,9 @@ _SECRET = re.compile(rb"SWMKEY-1-[A-Za-z0-9+/]{43}|SWMTKN-1-[a-z0-9]{50}")
 class Escrow:
     """An escrow file, which need not be there, and a vault password in *directory*."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, name: str = "unlock_keys.json") -> None:
         self.directory = directory
-        self.path = directory / "unlock_keys.json"
+        self.path = directory / name
         self.args = ("--vault-password-file", str(self.password_file("password", _PASSWORD)))
         self.configuration = {"unlock_key_escrow_file": str(self.path)}
 
@@ -43,7 +47,23 @@ class Escrow:
         entries: list[dict[str, Any]] = json.loads(vault.decrypt(self.path.read_bytes()))["unlock_keys"]
         return entries
 
+    def opened_by(self, host: Host) -> list[str]:
+        """The fingerprints of its keys that open the key file on the disk of *host*, as the file is now."""
+        pem = (host.docker_directory / "swarm/certificates/swarm-node.key").read_text()
+        assert "ENCRYPTED" in pem, f"the key file of {host.name} is not sealed"
+        record = base64.b64decode(pem.split("raft-dek: ")[1].split()[0])
+        sealed, nonce = record[4:52], record[54:78]  # MaybeEncryptedRecord: algorithm, data, nonce
+        return [entry["fingerprint"] for entry in self.entries() if _opens(entry["key"], sealed, nonce)]
+
     @staticmethod
     def leaks(directory: Path) -> list[Path]:
         """The files below *directory* with an unlock key or a join token in them."""
         return [path for path in directory.rglob("*") if path.is_file() and _SECRET.search(path.read_bytes())]
+
+
+def _opens(key: str, sealed: bytes, nonce: bytes) -> bool:
+    try:
+        SecretBox(base64.b64decode(key.removeprefix("SWMKEY-1-") + "=")).decrypt(sealed, nonce)
+    except CryptoError:
+        return False
+    return True

@@ -15,13 +15,13 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet, _quorum
+from ansible_collections.quorate.swarm.plugins.module_utils import _fleet, _quorum, _rotation
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
-DECISIONS = (_fleet, _quorum)
+DECISIONS = (_fleet, _quorum, _rotation)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -53,6 +53,10 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "majority": ((4,), {}),
     "manager_layout": ((3,), {"zones": {"a": ["m1", "m2"], "b": ["m3"]}}),
     "restore_report": ((SWARM,), {"manifest": None, "quorum": {"reasons": []}}),
+    "rotation_plan": (({"m1": {"state": "inactive"}},), {"missing": ["m2"], "addresses": {"m1": ["m1"]}}),
+    "rotation_report": (({"swarms": [], "others": []}, {}), {}),
+    "rotation_step": (([],), {"current": None, "policy": "never"}),
+    "rotation_unproven": (([],), {"current": "uk1:0"}),
     "superseded_archives": (([],), {"cluster_id": "blue", "keep": 3}),
 }
 BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
@@ -64,6 +68,10 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "majority": [(("many",), {}), (([],), {})],
     "manager_layout": [(("many",), {"zones": ["a"]}), ((3,), {"zones": None}), ((3,), {"zones": {"a": None}})],
     "restore_report": [(({},), {}), ((SWARM,), {"manifest": {}})],
+    "rotation_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
+    "rotation_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
+    "rotation_step": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
+    "rotation_unproven": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
     "superseded_archives": [((None,), {"cluster_id": "blue", "keep": 3}), (([],), {"cluster_id": "b", "keep": "all"})],
 }
 

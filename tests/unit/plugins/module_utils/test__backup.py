@@ -54,6 +54,7 @@ OPTIONS = {
     "leader": "refuse",
     "allow_control_plane_outage": False,
     "keep": None,
+    "escrowed_fingerprints": None,
     "settle_timeout": 10,
     "wait_timeout": 20,
     "dead_man_timeout": 180,
@@ -324,6 +325,19 @@ def test_an_autolocked_manager_is_unlocked_again_with_the_key_fetched_before(wor
         member = tar.extractfile("manifest.json")
         assert member is not None
         assert b"SWM" not in member.read()
+
+
+@pytest.mark.parametrize("method", ["cold", "hot"])
+def test_a_key_that_the_escrow_does_not_hold_is_refused(world: World, method: str) -> None:
+    world.host.join(unlock_key=UNLOCK_KEY)
+    with pytest.raises(Refused, match=f"the escrow does not hold the current unlock key {fingerprint(KEY)}"):
+        world.make(method=method, escrowed_fingerprints=["uk1:of another key"])
+    assert world.host.effects == []
+    assert world.make(method=method, escrowed_fingerprints=["uk1:older", fingerprint(KEY)])["archive"]
+
+
+def test_a_swarm_without_autolock_needs_no_escrow(world: World) -> None:
+    assert world.make(escrowed_fingerprints=[])["archive"]
 
 
 def test_the_key_is_not_shown_by_the_plan(world: World) -> None:

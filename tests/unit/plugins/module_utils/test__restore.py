@@ -198,6 +198,7 @@ class World:
                 leader="refuse",
                 allow_control_plane_outage=True,
                 keep=None,
+                escrowed_fingerprints=None,
                 settle_timeout=0,
                 wait_timeout=0,
                 dead_man_timeout=0,

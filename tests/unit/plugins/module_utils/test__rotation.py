@@ -217,8 +217,8 @@ def test_what_is_not_proven_fails() -> None:
         "swarm blue: FAILED: not proven: b: the host cannot be reached; run again when that is cured"
     ]
     assert told["lines"][0] == f"swarm blue: the key rotated from {OLD} to {NEW}"
-    swarm = {"cluster_id": "blue", "host": None, "missing": [], "problem": "no quorum"}
+    swarm: dict[str, Any] = {"cluster_id": "blue", "host": None, "missing": [], "problem": "no quorum"}
     assert rotation_report({"swarms": [swarm], "others": []}, {})["failures"] == ["swarm blue: FAILED: no quorum"]
-    lost = {"cluster_id": "blue", "host": "b", "missing": [], "problem": None}
+    lost: dict[str, Any] = {"cluster_id": "blue", "host": "b", "missing": [], "problem": None}
     assert "run again" in rotation_report({"swarms": [lost], "others": []}, {})["failures"][0]
     assert "no swarm was found" in rotation_report({"swarms": [], "others": []}, {})["failures"][0]

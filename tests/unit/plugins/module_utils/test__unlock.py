@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests.exceptions
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _critical, _node_key, _raft_store
+from ansible_collections.quorate.swarm.plugins.module_utils import _critical, _kept_key, _node_key, _raft_store
 from ansible_collections.quorate.swarm.plugins.module_utils import _unlock as module
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
@@ -168,6 +168,7 @@ def unlock_of(host: FakeHost, **options: Any) -> module.Unlock:
     chosen = {"restart_if_stuck": False, "wait_timeout": 30, "dead_man_timeout": 300, **options}
     return module.Unlock(
         engine=Engine(),
+        hide=lambda secret: None,
         daemon=Daemon(host.run, systemd=True),
         state_directory=lambda root_dir: Path(root_dir) / "swarm",
         options=module.UnlockOptions(**chosen),
@@ -194,6 +195,7 @@ def expected(**more: Any) -> dict[str, Any]:
         "unlock_key_fingerprint": FITTING,
         "kek_version": 18,
         "cluster_id": "blue",
+        "recovered": False,
         **more,
     }
 
@@ -336,6 +338,7 @@ def test_a_wrong_key_never_reaches_the_engine(host: FakeHost, check: bool) -> No
         "kek_version": 18,
         "quorum": numbers,
         "unlock_key_fingerprint": None,
+        "recovered": False,
     }
 
 
@@ -442,7 +445,7 @@ def test_a_key_file_that_may_not_be_read() -> None:
 
     path: Any = Forbidden()
     with pytest.raises(PermissionDenied, match="read /var/lib/docker/swarm/cert.*Run the task with become"):
-        module._read(path)
+        _kept_key.read_key_file(path)
 
 
 def test_a_key_file_that_is_not_there(host: FakeHost, tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _daemon, _raft_store
+from ansible_collections.quorate.swarm.plugins.module_utils import _daemon, _kept_key, _node_key, _raft_store
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive
 from ansible_collections.quorate.swarm.plugins.modules import swarm_unlock as module
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import FakeApi
 from ansible_collections.quorate.swarm.tests.unit.fake_host import (
+    KEY,
     OTHER_UNLOCK_KEY,
     UNLOCK_KEY,
     WAL,
@@ -54,6 +55,16 @@ def test_unlock_and_unlock_again(host: FakeHost, run_module: RunModule) -> None:
     again = run_module(module.main, unlock_keys=[OTHER_UNLOCK_KEY, UNLOCK_KEY])
     assert (again["changed"], again["outcome"], again["state"]) == (False, "already_unlocked", "manager")
     assert host.effects == ["unlock"]
+
+
+def test_a_key_that_got_lost_in_a_rotation_is_found(
+    host: FakeHost, run_module: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_kept_key, "lost_key", lambda directory, keys: KEY)
+    result = run_module(module.main, unlock_keys=[OTHER_UNLOCK_KEY])
+    assert (result["outcome"], result["recovered"]) == ("unlocked", True)
+    assert result["unlock_key_fingerprint"] == _node_key.fingerprint(KEY)
+    assert "SWMKEY" not in json.dumps(result)
 
 
 def test_one_key_needs_no_list(host: FakeHost, run_module: RunModule) -> None:

@@ -15,7 +15,13 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _node_key
 from ansible_collections.quorate.swarm.plugins.modules import swarm_unlock_key as module
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import NO_LEADER, FakeApi, in_turn
-from ansible_collections.quorate.swarm.tests.unit.fake_host import OTHER_UNLOCK_KEY, UNLOCK_KEY, FakeHost
+from ansible_collections.quorate.swarm.tests.unit.fake_host import (
+    NODE_KEY,
+    OTHER_UNLOCK_KEY,
+    UNLOCK_KEY,
+    FakeHost,
+    node_key_pem,
+)
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
 FINGERPRINT, OTHER = (_node_key.fingerprint(_node_key.parse_unlock_key(key)) for key in (UNLOCK_KEY, OTHER_UNLOCK_KEY))
@@ -77,6 +83,22 @@ def test_rotate(host: FakeHost, run_module: RunModule) -> None:
     assert result["unlock_key"] == OTHER_UNLOCK_KEY
     assert (result["key_file"]["opened_by"], result["key_file"]["proven"]) == ([OTHER], True)
     assert host.effects == ["update swarm"]
+
+
+def test_the_key_file_is_kept_until_the_key_is(host: FakeHost, run_module: RunModule) -> None:
+    copy, sealed = host.state.path.parent / "quorate-swarm-node.key", (host.state.path / NODE_KEY).read_bytes()
+    assert not run_module(module.main, keep_key_file=True, check=True)["changed"]
+    assert not copy.exists()
+    assert run_module(module.main, keep_key_file=True)["changed"]
+    assert not run_module(module.main, keep_key_file=True)["changed"]
+    host.follows = False
+    run_quietly(run_module, rotate="always", return_key=True)
+    assert not run_module(module.main, keep_key_file=False, wait_timeout=0)["changed"], "it has not followed"
+    assert copy.read_bytes() == sealed
+    host.write(NODE_KEY, node_key_pem(OTHER_UNLOCK_KEY))
+    assert run_module(module.main, keep_key_file=False)["changed"]
+    assert not copy.exists()
+    assert not run_module(module.main, keep_key_file=False)["changed"]
 
 
 def test_a_rotation_ends_well_also_when_the_own_disk_is_late(host: FakeHost, run_module: RunModule) -> None:

@@ -29,10 +29,11 @@ options:
       - What to return besides the state, the engine, the cluster, the managers and the quorum, which always are.
       - V(disk) reads the state directory of this host, for which root is needed. Leave it out when O(docker_host) is
         another host.
-      - V(containers) are only returned when they are asked for.
+      - V(containers) and V(addresses), those of this host, are only returned when they are asked for. V(addresses) need
+        C(ip).
     type: list
     elements: str
-    choices: [nodes, services, networks, secrets, configs, disk, containers]
+    choices: [nodes, services, networks, secrets, configs, disk, containers, addresses]
     default: [nodes, services, networks, secrets, configs, disk]
   settle_timeout:
     description:
@@ -379,6 +380,28 @@ state_directory:
       description: Why an engine would not start from this directory.
       type: list
       elements: str
+addresses:
+  description:
+    - The addresses of this host, but for those of its loopback interface, with O(gather=addresses). Null when they cannot
+      be read.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: IP address.
+      type: str
+    prefix:
+      description: Length of its prefix.
+      type: int
+    interface:
+      description: The interface that has it.
+      type: str
+    kind:
+      description:
+        - V(permanent), V(leased) where its lifetime is limited, or V(temporary) where M(quorate.swarm.swarm_address) has
+          lent it.
+      type: str
 error:
   description: Kind of the error, such as V(permission_denied) or V(missing_library).
   returned: failure
@@ -403,9 +426,11 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     STATE_DIRECTORY_ARGUMENTS,
     docker_arguments_with_cert_path,
 )
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Runner
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
+from ansible_collections.quorate.swarm.plugins.module_utils._host import host_addresses
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Item, Service
 from ansible_collections.quorate.swarm.plugins.module_utils._report import (
     cluster_facts,
@@ -423,7 +448,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "gather": {
         "type": "list",
         "elements": "str",
-        "choices": [*GATHER, "containers"],
+        "choices": [*GATHER, "containers", "addresses"],
         "default": GATHER,
     },
     "settle_timeout": {"type": "int", "default": 30},
@@ -432,7 +457,7 @@ ARGUMENTS: dict[str, t.Any] = {
 Warn = t.Callable[[str], None]
 
 
-def facts(engine: Engine, params: t.Mapping[str, t.Any], warn: Warn) -> dict[str, t.Any]:
+def facts(engine: Engine, params: t.Mapping[str, t.Any], run: Runner, warn: Warn) -> dict[str, t.Any]:
     """Gather everything. Raises SwarmError only for what says nothing about the swarm."""
     gather = params["gather"]
     found = survey(engine, timeout=params["settle_timeout"])
@@ -459,7 +484,17 @@ def facts(engine: Engine, params: t.Mapping[str, t.Any], warn: Warn) -> dict[str
         "state_directory": on_disk(state_directory(params, engine_facts(found, version)["root_dir"]), warn)
         if "disk" in gather
         else None,
+        "addresses": attempt(lambda: addresses(run), warn) if "addresses" in gather else None,
     }
+
+
+def addresses(run: Runner) -> list[dict[str, t.Any]]:
+    """The addresses by which other hosts may know this one."""
+    return [
+        {name: getattr(known, name) for name in ("address", "prefix", "interface", "kind")}
+        for known in host_addresses(run)
+        if not known.loopback
+    ]
 
 
 def attempt(read: t.Callable[[], t.Any], warn: Warn) -> t.Any:
@@ -508,7 +543,7 @@ def main() -> None:
     )
     params = docker_arguments_with_cert_path(module.params, os.environ)
     try:
-        module.exit_json(changed=False, **facts(Engine.from_params(params), params, module.warn))
+        module.exit_json(changed=False, **facts(Engine.from_params(params), params, module.run_command, module.warn))
     except SwarmError as error:
         fail(module, error)
 

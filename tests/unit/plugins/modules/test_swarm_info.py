@@ -44,6 +44,7 @@ EVERYTHING = {
     "configs",
     "containers",
     "state_directory",
+    "addresses",
 }
 #: Names of methods of dictionaries, which a template would reach in the place of a key.
 METHODS = set(dir(dict))
@@ -234,6 +235,7 @@ def test_only_what_is_asked_for_is_read(api: FakeApi, run_module: RunModule, gat
     result = info(run_module, gather=gather)
     assert [kind for kind in LISTS if result[kind] is not None] == gather
     assert result["state_directory"] is None
+    assert result["addresses"] is None
     assert result["managers"] and result["quorum"] and result["cluster"]
     asked = {request.path for request in api.requests}
     assert {f"/{kind}" for kind in LISTS[1:]} & asked == {f"/{kind}" for kind in gather if kind != "nodes"}
@@ -292,6 +294,25 @@ def test_state_directory(api: FakeApi, run_module: RunModule, monkeypatch: pytes
         "address": "10.0.0.1:2377",
         "problems": [],
     }
+
+
+def test_addresses(api: FakeApi, run_module: RunModule, monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> None:
+    api.answers["/info"] = DOWN
+    lent = {"local": "10.0.0.11", "prefixlen": 24, "dynamic": True, "preferred_life_time": 0}
+    links = [
+        {"ifname": "lo", "flags": ["LOOPBACK"], "addr_info": [{"local": "127.0.0.1", "prefixlen": 8}]},
+        {"ifname": "eth0", "flags": ["UP"], "addr_info": [{"local": "10.0.0.21", "prefixlen": 24}, lent]},
+    ]
+    answers = [(0, json.dumps(links), ""), (1, "", "ip: broken")]
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda dummy, argv: answers.pop(0))
+    assert info(run_module, gather=["addresses"])["addresses"] == [
+        {"address": "10.0.0.21", "prefix": 24, "interface": "eth0", "kind": "permanent"},
+        {"address": "10.0.0.11", "prefix": 24, "interface": "eth0", "kind": "temporary"},
+    ]
+    assert info(run_module, gather=["addresses"])["addresses"] is None
+    assert warnings == [
+        "Could not read the addresses of this host: ip -json address ended with 1: ip: broken. Install iproute2."
+    ]
 
 
 @pytest.mark.parametrize("made", [True, False])

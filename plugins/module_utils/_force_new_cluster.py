@@ -126,6 +126,10 @@ class ForceNewCluster:
             raise RuntimeError("there is no copy yet")
         return self._work / "swarm"
 
+    def count_as_own(self, address: str) -> None:
+        """Take an address for one of this host, which is lent it only for this."""
+        self._lone.addresses = {*self._lone.addresses, address}
+
     def cleanup(self) -> None:
         """Remove the copy, if it was not swapped in. It may hold an opened key."""
         if self._work is not None:

@@ -30,6 +30,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory impo
 from ansible_collections.quorate.swarm.plugins.module_utils._reissue import Reissued, make_startable
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
+from ansible_collections.quorate.swarm.plugins.module_utils._temporary_address import Loan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +71,15 @@ class Host:
 
 
 def host_decision(
-    host: Host, *, archived_cluster: str, archived_address: str, archived_engine: str, options: RestoreOptions
+    host: Host,
+    *,
+    archived_cluster: str,
+    archived_address: str,
+    archived_engine: str,
+    options: RestoreOptions,
+    may_borrow: bool = False,
 ) -> None:
-    """Decide whether this host may become the restored manager.
+    """Decide whether this host may become the restored manager; may_borrow says that it can be lent the address.
 
     Raises:
         Refused: With the reason, and the option that allows it where there is one.
@@ -86,14 +93,14 @@ def host_decision(
             cluster_id=host.cluster_id,
             archived_cluster_id=archived_cluster,
         )
-    if archived_address not in host.addresses:
+    if archived_address not in host.addresses and not may_borrow:
         raise Refused(
             attempted,
             f"the archived manager has the address {archived_address}, this host has "
             f"{', '.join(sorted(host.addresses)) or 'none'}; a restored manager keeps its address in the raft store, "
             "and the first manager that joins it at another one loses the quorum",
-            f"Restore on a host with the address {archived_address}, or give this host that address as well "
-            f"(ip address add {archived_address}/PREFIX dev INTERFACE)",
+            f"Restore on a host with the address {archived_address}, or set lend_address, and let the manager move to "
+            "another address afterwards (role quorate.swarm.restore with restore_move_address)",
             archived_address=archived_address,
         )
     if version_tuple(host.engine_version) < version_tuple(archived_engine) and not options.allow_engine_downgrade:
@@ -136,6 +143,7 @@ class Restore:
         host_addresses: Addresses of this host.
         engine_version: Asks the engine's program for its version; used when the engine is down.
         hide: Told every secret that is fetched, so that no output shows it.
+        loan: Lends this host the archived address, or None when it must have it.
     """
 
     def __init__(
@@ -148,8 +156,10 @@ class Restore:
         host_addresses: frozenset[str],
         engine_version: t.Callable[[], str],
         hide: t.Callable[[str], None],
+        loan: Loan | None = None,
     ) -> None:
         self.hide = hide
+        self.loan = loan
         self.engine = engine
         self.state = state
         self.options = options
@@ -209,6 +219,7 @@ class Restore:
                 archived_address=host_of(facts.address or ""),
                 archived_engine=archived["engine"]["version"],
                 options=options,
+                may_borrow=self.loan is not None,
             )
         self.autolock = bool(facts.sealed)
         if found.state == "manager" and found.local is not None and found.local.autolock:
@@ -218,6 +229,9 @@ class Restore:
         with self.steps.step("fence the other managers"):
             self.peers = probe_all(other_managers(facts), cluster_id=facts.cluster_id or "")
             fence_decision(self.peers)
+        if self.loan is not None:
+            with self.steps.step("see that no other host has the address"):
+                self.loan.prepare(host_of(facts.address or ""))
         return facts
 
     def _require_own_state(self, facts: _state_facts.StateFacts) -> None:
@@ -270,4 +284,8 @@ class Restore:
             SwarmError: The restore failed. The old state is back and the engine started, or the text says what is not.
         """
         copy = Copy(facts, inventory_of_store(facts.contents) if facts.contents else {})
-        return self.cluster.run(lambda: copy, old_key=self._old_key)
+        if self.loan is None:
+            return self.cluster.run(lambda: copy, old_key=self._old_key)
+        self.cluster.count_as_own(host_of(facts.address or ""))
+        with self.loan.given():
+            return self.cluster.run(lambda: copy, old_key=self._old_key)

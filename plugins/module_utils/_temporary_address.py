@@ -43,6 +43,8 @@ INTERVAL = 30
 #: Seconds for which the kernel keeps the address beyond the hold when nobody renews it: time for an operator to see
 #: that the timer does not run, before a quorum may depend on it.
 LEASE = 3600
+#: Seconds for which the timer leaves the address alone in any case, because the manager with it is only being started.
+HOLD = 900
 #: Networks of the engine itself. An address in them is one of a container.
 _ENGINE_INTERFACES = ("docker0", "docker_gwbridge")
 _ARP = 0x0806
@@ -354,13 +356,12 @@ class TemporaryAddress:
         if rc != 0:
             raise SwarmError(attempted, f"systemd-run ended with {rc}: {text}", "See journalctl")
 
-    def take(self, known: HostAddress) -> None:
+    def take(self, place: Placement) -> None:
         """Take a lent address from this host. Raises SwarmError when it cannot be taken."""
         self._stop_keeper()
-        place = Placement(known.address, known.prefix, known.interface)
         self._command(
             ["ip", "address", "delete", place.cidr, "dev", place.interface],
-            f"take the address {known.address} from this host",
+            f"take the address {place.address} from this host",
         )
 
     def _stop_keeper(self) -> None:
@@ -371,3 +372,55 @@ class TemporaryAddress:
         rc, out, err = self._run(argv)
         if rc != 0:
             raise SwarmError(attempted, f"{shlex.join(argv)} ended with {rc}: {(err or out).strip()}")
+
+
+class Loan:
+    """The address that an operation needs on this host, borrowed when the host does not have it.
+
+    Args:
+        lent: What gives it.
+        addresses: The addresses of this host.
+        interface: The interface that the operator wants, or None.
+        prefix: The prefix length that the operator wants, or None.
+        hold: Seconds for which the host keeps it in any case.
+    """
+
+    def __init__(
+        self,
+        lent: TemporaryAddress,
+        addresses: t.Sequence[HostAddress],
+        *,
+        interface: str | None,
+        prefix: int | None,
+        hold: int,
+    ) -> None:
+        self._lent = lent
+        self._addresses = addresses
+        self._interface = interface
+        self._prefix = prefix
+        self._hold = hold
+        self.place: Placement | None = None
+
+    def prepare(self, address: str) -> None:
+        """See that the address may be given to this host; nothing to see when the host has it.
+
+        Raises:
+            Refused: Another host has it, or it belongs nowhere on this one.
+        """
+        if held(self._addresses, address) is None:
+            place = placement(self._addresses, address, interface=self._interface, prefix=self._prefix)
+            self._lent.require_free(place)
+            self.place = place
+
+    @contextlib.contextmanager
+    def given(self) -> t.Iterator[None]:
+        """Give the address to this host, and take it back when what follows fails."""
+        if self.place is None:
+            yield
+            return
+        self._lent.give(self.place, hold=self._hold)
+        try:
+            yield
+        except BaseException:
+            self._lent.take(self.place)
+            raise

@@ -69,6 +69,9 @@ options:
 notes:
   - Needs C(ip) of iproute2, and root.
 seealso:
+  - name: The role quorate.swarm.move_manager
+    description: Moves a manager to an address of its host, and lends it the old one where that is needed.
+    link: https://github.com/quorate/quorate.swarm/blob/main/roles/move_manager/README.md
   - module: quorate.swarm.swarm_restore
   - module: quorate.swarm.swarm_node
 author:
@@ -138,6 +141,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._host import HostAdd
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts, read_state
 from ansible_collections.quorate.swarm.plugins.module_utils._temporary_address import (
+    HOLD,
     Placement,
     TemporaryAddress,
     held,
@@ -150,7 +154,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "interface": {"type": "str"},
     "prefix": {"type": "int"},
-    "hold_timeout": {"type": "int", "default": 900},
+    "hold_timeout": {"type": "int", "default": HOLD},
     "force": {"type": "bool", "default": False},
 }
 
@@ -202,7 +206,7 @@ def main() -> None:
                 removal_decision(facts.known_managers, address, force=params["force"])
                 changed, after = True, shown(address, None, "none")
                 if not module.check_mode:
-                    lent.take(known)
+                    lent.take(Placement(known.address, known.prefix, known.interface))
         elif known is None or (known.kind == "temporary" and lent.systemd and not lent.kept()):
             place = placement(addresses, address, interface=params["interface"], prefix=params["prefix"])
             if known is None:

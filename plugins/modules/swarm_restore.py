@@ -83,6 +83,22 @@ options:
     type: str
     choices: [auto, never]
     default: auto
+  lend_address:
+    description:
+      - Allow a host without the archived address. It is lent the address as M(quorate.swarm.swarm_address) does, unless
+        another host answers at it.
+      - The restored manager needs it until it has left and joined again, for which another manager has to be there. The
+        role P(quorate.swarm.restore#role) does that.
+    type: bool
+    default: false
+  interface:
+    description:
+      - With O(lend_address), the interface. By default the one in whose subnet the address lies.
+    type: str
+  prefix:
+    description:
+      - With O(lend_address), length of the prefix, by default that of the subnet.
+    type: int
   wait_timeout:
     description:
       - Seconds to wait until the engine has loaded the state, and again until it leads the swarm.
@@ -142,6 +158,10 @@ address:
   description: Address by which the swarm knows the restored manager.
   returned: success
   type: str
+lent:
+  description: Whether the host does not have that address of its own, and is lent it for a while, or would be.
+  returned: success
+  type: bool
 autolock:
   description: Whether the swarm is autolocked, as it was when the archive was made.
   returned: success
@@ -246,10 +266,11 @@ from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemo
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
-from ansible_collections.quorate.swarm.plugins.module_utils._host import addresses
+from ansible_collections.quorate.swarm.plugins.module_utils._host import host_addresses
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._restore import Restore, RestoreOptions
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
+from ansible_collections.quorate.swarm.plugins.module_utils._temporary_address import HOLD, Loan, TemporaryAddress
 
 ARGUMENTS: dict[str, t.Any] = {
     "archive": {"type": "path", "required": True},
@@ -259,6 +280,9 @@ ARGUMENTS: dict[str, t.Any] = {
     "allow_missing_manifest": {"type": "bool", "default": False},
     "allow_engine_downgrade": {"type": "bool", "default": False},
     "reissue_certificate": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
+    "lend_address": {"type": "bool", "default": False},
+    "interface": {"type": "str"},
+    "prefix": {"type": "int"},
     "wait_timeout": {"type": "int", "default": 120},
     "dead_man_timeout": {"type": "int", "default": 600},
 }
@@ -275,10 +299,19 @@ def main() -> None:
     try:
         engine = Engine.from_params(params)
         daemon = Daemon(module.run_command, service=params["service_name"])
+        state = StateDir(state_directory(params, engine.root_dir()))
+        addresses = host_addresses(module.run_command)
+        loan = Loan(
+            TemporaryAddress(module.run_command, state_directory=state.path),
+            addresses,
+            interface=params["interface"],
+            prefix=params["prefix"],
+            hold=HOLD + params["dead_man_timeout"],
+        )
         restore = Restore(
             engine=engine,
             daemon=daemon,
-            state=StateDir(state_directory(params, engine.root_dir())),
+            state=state,
             options=RestoreOptions(
                 archive=Path(params["archive"]),
                 unlock_key=params["unlock_key"] or "",
@@ -288,9 +321,10 @@ def main() -> None:
                     if name not in ("archive", "unlock_key")
                 },
             ),
-            host_addresses=frozenset(addresses(module.run_command)),
+            host_addresses=frozenset(known.address for known in addresses),
             engine_version=daemon.engine_version,
             hide=module.no_log_values.add,
+            loan=loan if params["lend_address"] else None,
         )
         try:
             facts = restore.prepare()
@@ -298,6 +332,7 @@ def main() -> None:
                 "cluster_id": facts.cluster_id,
                 "node_id": facts.node_id,
                 "address": host_of(facts.address or ""),
+                "lent": loan.place is not None,
                 "autolock": restore.autolock,
                 "certificate_reissued": dataclasses.asdict(restore.reissued) if restore.reissued else None,
                 "peers": [dataclasses.asdict(peer) for peer in restore.peers],

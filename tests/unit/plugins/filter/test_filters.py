@@ -15,13 +15,13 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet, _quorum, _rotation
+from ansible_collections.quorate.swarm.plugins.module_utils import _fleet, _move, _quorum, _rotation
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
-DECISIONS = (_fleet, _quorum, _rotation)
+DECISIONS = (_fleet, _move, _quorum, _rotation)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -43,8 +43,10 @@ SWARM: dict[str, Any] = {
     "nodes": [],
     "quorum": {"reachable": 1, "managers": 1, "majority": 1, "can_lose": 0},
 }
+MANAGER: dict[str, Any] = {"state": "manager", "cluster": {"id": "blue"}, "nodes": []}
 #: For each filter what it is given, and what makes no sense to it.
 GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "address_traces": (({"m1": MANAGER}, "10.0.0.1"), {}),
     "backup_plan": (({"m1": {"state": "inactive"}},), {"named": [], "leader": "stop", "addresses": {"m1": ["m1"]}}),
     "backup_report": (({"swarms": [], "others": []}, {}), {}),
     "fault_tolerance": ((4,), {}),
@@ -52,6 +54,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "host_addresses": (({"inventory_hostname": "m1"},), {}),
     "majority": ((4,), {}),
     "manager_layout": ((3,), {"zones": {"a": ["m1", "m2"], "b": ["m3"]}}),
+    "move_plan": (({"m1": {"state": "locked"}},), {"target": "m1", "addresses": {}}),
     "restore_report": ((SWARM,), {"manifest": None, "quorum": {"reasons": []}}),
     "rotation_plan": (({"m1": {"state": "inactive"}},), {"missing": ["m2"], "addresses": {"m1": ["m1"]}}),
     "rotation_report": (({"swarms": [], "others": []}, {}), {}),
@@ -60,6 +63,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "superseded_archives": (([],), {"cluster_id": "blue", "keep": 3}),
 }
 BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
+    "address_traces": [((None, "10.0.0.1"), {}), (({"m1": {"state": "manager", "nodes": [{}]}}, "10.0.0.1"), {})],
     "backup_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "backup_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
     "fault_tolerance": [(("many",), {}), ((None,), {})],
@@ -67,6 +71,7 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "host_addresses": [(("m1",), {}), ((None,), {})],
     "majority": [(("many",), {}), (([],), {})],
     "manager_layout": [(("many",), {"zones": ["a"]}), ((3,), {"zones": None}), ((3,), {"zones": {"a": None}})],
+    "move_plan": [(({},), {"target": "m1", "addresses": {}}), ((None,), {}), (({"m1": None},), {"target": "m1"})],
     "restore_report": [(({},), {}), ((SWARM,), {"manifest": {}})],
     "rotation_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "rotation_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
 import tarfile
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 import requests.exceptions
@@ -32,6 +33,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer
 from ansible_collections.quorate.swarm.plugins.module_utils._model import LocalState
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey
+from ansible_collections.quorate.swarm.plugins.module_utils._temporary_address import Loan
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import NO_DECISION, FakeApi, api_info, in_turn
 from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     KEY,
@@ -85,7 +87,12 @@ def decide(state: str = "inactive", **more: Any) -> None:
         "cluster_id": None,
     }
     host = module.Host(**{**facts, **{name: more.pop(name) for name in list(more) if name in facts}})
-    archived = {"archived_cluster": "blue", "archived_address": "192.0.2.2", "archived_engine": "28.5.2"}
+    archived: dict[str, Any] = {
+        "archived_cluster": "blue",
+        "archived_address": "192.0.2.2",
+        "archived_engine": "28.5.2",
+        "may_borrow": False,
+    }
     archived.update({name: more.pop(name) for name in list(more) if name in archived})
     module.host_decision(host, options=options(**more), **archived)
 
@@ -99,7 +106,8 @@ def test_host_without_the_archived_address_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         decide(archived_address="192.0.2.7", replace_state=True, allow_other_cluster=True, allow_engine_downgrade=True)
     assert "the archived manager has the address 192.0.2.7, this host has 127.0.0.1, 192.0.2.2" in str(caught.value)
-    assert "ip address add 192.0.2.7/PREFIX dev INTERFACE" in str(caught.value)
+    assert "set lend_address" in str(caught.value)
+    decide(archived_address="192.0.2.7", replace_state=True, may_borrow=True)
     assert caught.value.details == {"archived_address": "192.0.2.7"}
 
 
@@ -178,6 +186,7 @@ class World:
         self.peers = [Peer("192.0.2.1:2377", "silent", ""), Peer("192.0.2.3:2377", "closed", "")]
         self.archive = Path()
         self.prepared: module.Restore | None = None
+        self.loan: FakeLoan | None = None
 
     @property
     def effects(self) -> list[str]:
@@ -219,6 +228,7 @@ class World:
             host_addresses=frozenset(self.host.addresses),
             engine_version=Daemon(self.host.run, systemd=True).engine_version,
             hide=self.hidden.append,
+            loan=self.loan,
         )
 
     def make(self, **more: Any) -> dict[str, Any]:
@@ -568,6 +578,51 @@ def test_an_archive_without_manifest_knows_its_managers_by_its_raft_store(world:
 def test_a_host_without_the_address_is_refused(world: World) -> None:
     world.host.addresses = ["192.0.2.9"]
     assert "the archived manager has the address 192.0.2.2, this host has 192.0.2.9" in str(refused(world, Refused))
+
+
+class FakeLoan(Loan):
+    """Notes what becomes of the address."""
+
+    def __init__(self, effects: list[str]) -> None:
+        self.effects = effects
+        self.refuse = False
+
+    def prepare(self, address: str) -> None:
+        if self.refuse:
+            raise Refused(f"give this host the address {address}", "another host has it")
+
+    @contextlib.contextmanager
+    def given(self) -> Iterator[None]:
+        self.effects.append("lend")
+        try:
+            yield
+        except BaseException:
+            self.effects.append("take back")
+            raise
+
+
+def test_a_host_is_lent_the_address_before_the_engine_stops(world: World) -> None:
+    world.host.addresses = ["192.0.2.9"]
+    world.loan = FakeLoan(world.host.effects)
+    assert world.make()["address"] == "192.0.2.2"
+    assert world.host.effects[0] == "lend"
+    assert "take back" not in world.host.effects
+
+
+def test_a_loan_ends_with_a_roll_back(world: World) -> None:
+    world.host.addresses = ["192.0.2.9"]
+    world.loan = FakeLoan(world.host.effects)
+    world.host.refuse["start"] = 1
+    with pytest.raises(SwarmError):
+        world.make()
+    assert (world.host.effects[0], world.host.effects[-1]) == ("lend", "take back")
+
+
+def test_an_address_of_another_host_is_not_lent(world: World) -> None:
+    world.host.addresses = ["192.0.2.9"]
+    world.loan = FakeLoan(world.host.effects)
+    world.loan.refuse = True
+    assert "another host has it" in str(refused(world, Refused))
 
 
 @pytest.mark.parametrize("running", [True, False])

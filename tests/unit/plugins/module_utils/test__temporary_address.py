@@ -17,6 +17,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refus
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer
 from ansible_collections.quorate.swarm.plugins.module_utils._host import HostAddress
 from ansible_collections.quorate.swarm.plugins.module_utils._temporary_address import (
+    Loan,
     Placement,
     TemporaryAddress,
     arp_frame,
@@ -169,7 +170,8 @@ class Network:
     """Answers, or not, at the address that is asked for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.mac: str | OSError | None = None
+        self.mac: str | None = None
+        self.error: OSError | None = None
         self.peer = "silent"
         self.pings = False
         self.commands: list[list[str]] = []
@@ -182,8 +184,8 @@ class Network:
         monkeypatch.setattr(_temporary_address.shutil, "which", lambda name: f"/bin/{name}")
 
     def _ask(self, place: Placement) -> str | None:
-        if isinstance(self.mac, OSError):
-            raise self.mac
+        if self.error is not None:
+            raise self.error
         return self.mac
 
     def run(self, argv: list[str]) -> tuple[int, str, str]:
@@ -224,7 +226,7 @@ def test_free_address(network: Network, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_link_that_cannot_be_asked(network: Network) -> None:
-    network.mac = OSError(100, "Network is down")
+    network.error = OSError(100, "Network is down")
     with pytest.raises(SwarmError, match="ask on eth0 which host has the address 10.0.0.11: Network is down"):
         network.address().require_free(PLACE)
 
@@ -247,7 +249,7 @@ def test_give_and_take(network: Network) -> None:
     assert replace == "ip address replace 10.0.0.11/24 dev eth0 valid_lft 4500 preferred_lft 0".split()
     assert announced == ["announce"]
     network.commands.clear()
-    address.take(HostAddress("10.0.0.11", 24, "eth0", "temporary"))
+    address.take(PLACE)
     assert network.commands == [
         ["systemctl", "stop", "quorate-swarm-address.timer", "quorate-swarm-address.service"],
         "ip address delete 10.0.0.11/24 dev eth0".split(),
@@ -279,3 +281,46 @@ def test_address_that_cannot_be_set_leaves_no_timer(network: Network) -> None:
     with pytest.raises(SwarmError, match="Operation not permitted"):
         network.address().give(PLACE, hold=60)
     assert network.commands[-1][:3] == ["systemctl", "stop", "quorate-swarm-address.timer"]
+
+
+# -- for one operation -----------------------------------------------------------------------------------------------
+
+
+def loan(network: Network) -> Loan:
+    return Loan(network.address(), HOST, interface=None, prefix=None, hold=60)
+
+
+def done(network: Network) -> list[str]:
+    return [" ".join(command[:3]) for command in network.commands if command[0] == "ip"]
+
+
+def test_loan_of_an_address_that_the_host_has(network: Network) -> None:
+    network.mac = "02:00:00:00:00:15"
+    borrowed = loan(network)
+    borrowed.prepare("10.0.0.21")
+    with borrowed.given():
+        pass
+    assert network.commands == []
+
+
+def test_loan_that_was_of_use_stays(network: Network) -> None:
+    borrowed = loan(network)
+    borrowed.prepare("10.0.0.11")
+    assert network.commands == []
+    with borrowed.given():
+        assert done(network) == ["ip address replace"]
+    assert done(network) == ["ip address replace"]
+
+
+def test_loan_for_nothing_is_given_back(network: Network) -> None:
+    borrowed = loan(network)
+    borrowed.prepare("10.0.0.11")
+    with pytest.raises(Refused, match="the quorum lives"), borrowed.given():
+        raise Refused("force a new cluster", "the quorum lives")
+    assert done(network) == ["ip address replace", "ip address delete"]
+
+
+def test_loan_of_an_address_that_another_host_has(network: Network) -> None:
+    network.peer = "alive"
+    with pytest.raises(Refused, match="another host has it"):
+        loan(network).prepare("10.0.0.11")

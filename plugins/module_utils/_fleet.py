@@ -45,10 +45,39 @@ def why(info: Info) -> str:
         "pending": "it is still joining",
         "error": "its swarm is in state error",
         "worker": "it is a worker",
+        "manager": "it is a manager",
         "inactive": "it is in no swarm",
         "absent": "it is no manager of this play",
         "failed": f"its state could not be read ({info.get('msg') or 'no answer'})",
     }.get(state_of(info), state_of(info))
+
+
+def split_reason(infos: t.Mapping[str, Info]) -> str | None:
+    """Why hosts are not what they seem to be: two of one identity, or two swarms of one ID; None when they are.
+
+    Args:
+        infos: For each host what swarm_info returned there, or C({"unreachable": True}).
+    """
+    hosts: dict[str, list[str]] = {}
+    for host in sorted(infos):
+        if node_of(infos[host]) and state_of(infos[host]) != "inactive":
+            hosts.setdefault(node_of(infos[host]), []).append(host)
+    for node_id, twins in sorted(hosts.items()):
+        if len(twins) > 1:
+            return (
+                f"node ID {node_id} is used by more than one host ({', '.join(twins)}): a state directory was copied. "
+                "Stop docker.socket and docker.service on the copy, and move its state directory away"
+            )
+    able = [host for host in sorted(infos) if state_of(infos[host]) == "manager"]
+    for host in able:
+        known = {node["id"] for node in infos[host]["nodes"]}
+        for other in able:
+            if cluster_of(infos[host]) == cluster_of(infos[other]) and node_of(infos[other]) not in known:
+                return (
+                    "there are two swarms of this cluster ID, a restored one beside a living one: "
+                    f"{host} does not know {other}"
+                )
+    return None
 
 
 def backup_plan(
@@ -117,22 +146,9 @@ def _choose(
         "hosts": hosts,
         "problem": None,
     }
-    twins = sorted(
-        {node_of(infos[host]) for host in able if [node_of(infos[h]) for h in able].count(node_of(infos[host])) > 1}
-    )
-    if twins:
-        result["problem"] = f"node ID {', '.join(twins)} is used by more than one host: a state directory was copied"
-        return result
-    strangers = sorted(
-        f"{host} does not know {other}"
-        for host in able
-        for other in able
-        if node_of(infos[other]) not in {node["id"] for node in infos[host]["nodes"]}
-    )
-    if strangers:
-        result["problem"] = (
-            f"there are two swarms of this cluster ID, a restored one beside a living one: {strangers[0]}"
-        )
+    split = split_reason({host: infos[host] for host in able})
+    if split:
+        result["problem"] = split
         return result
     wanted = [host for host in named if host in hosts]
     pool = wanted or able

@@ -157,10 +157,21 @@ def remove_node(engine: Engine, node: Node, *, demote: bool, force: bool, timeou
 
 
 def create_swarm(
-    engine: Engine, *, advertise_address: str, listen_address: str, data_path_address: str, timeout: float
+    engine: Engine,
+    *,
+    advertise_address: str,
+    listen_address: str,
+    data_path_address: str,
+    autolock: bool = False,
+    timeout: float,
 ) -> Survey:
     """Create a swarm with this host as its only manager."""
-    engine.init(advertise_address=advertise_address, listen_address=listen_address, DataPathAddr=data_path_address)
+    engine.init(
+        advertise_address=advertise_address,
+        listen_address=listen_address,
+        autolock=autolock,
+        DataPathAddr=data_path_address,
+    )
     return _wait_until_member(engine, "manager", timeout=timeout)
 
 

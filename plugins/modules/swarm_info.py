@@ -399,8 +399,7 @@ addresses:
       type: str
     kind:
       description:
-        - V(permanent), V(leased) where its lifetime is limited, or V(temporary) where M(quorate.swarm.swarm_address) has
-          lent it.
+        - V(permanent), V(leased) where its lifetime is limited, or V(temporary) where it was lent.
       type: str
 error:
   description: Kind of the error, such as V(permission_denied) or V(missing_library).

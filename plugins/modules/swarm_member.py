@@ -78,6 +78,12 @@ options:
       - With O(state=manager), create a new swarm when this host is in none. It is its only manager then.
     type: bool
     default: false
+  autolock:
+    description:
+      - With O(init), lock the managers of the new swarm after a restart. Read the unlock key from a manager and keep it
+        outside of the swarm before anything else; it is never returned here.
+    type: bool
+    default: false
   force:
     description:
       - With O(state=absent), leave although this host is a manager, is locked, or its swarm has no quorum.
@@ -206,6 +212,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "data_path_address": {"type": "str", "default": ""},
     "cluster_id": {"type": "str"},
     "init": {"type": "bool", "default": False},
+    "autolock": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
     "start_engine": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 60},
@@ -251,7 +258,7 @@ def act(engine: Engine, step: str, params: t.Mapping[str, t.Any]) -> Survey:
     timeout: float = params["wait_timeout"]
     addresses = {name: params[name] for name in ("advertise_address", "listen_address", "data_path_address")}
     if step == "init":
-        return _transition.create_swarm(engine, **addresses, timeout=timeout)
+        return _transition.create_swarm(engine, **addresses, autolock=params["autolock"], timeout=timeout)
     if step == "join":
         return _transition.join_swarm(
             engine,

@@ -30,6 +30,12 @@ def options_of(role: str) -> dict[str, Any]:
     return {name: option for entry_point in entry_points for name, option in entry_point["options"].items()}
 
 
+def code_of(role: str) -> str:
+    """The tasks and variables of a role."""
+    files = (path for part in ("tasks", "vars") for path in (COLLECTION / "roles" / role / part).glob("*.yml"))
+    return "\n".join(path.read_text() for path in files)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_defaults_are_those_of_the_specification(role: str) -> None:
     """An option that is required has an empty default, so that a playbook fails by the specification and not by a template."""
@@ -52,13 +58,13 @@ def test_secrets_are_marked(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_every_variable_is_used(role: str) -> None:
-    tasks = "\n".join(path.read_text() for path in (COLLECTION / "roles" / role / "tasks").glob("*.yml"))
+    tasks = code_of(role)
     assert [name for name in options_of(role) if not re.search(rf"\b{name}\b", tasks)] == []
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_no_other_variable_is_used(role: str) -> None:
-    tasks = "\n".join(path.read_text() for path in (COLLECTION / "roles" / role / "tasks").glob("*.yml"))
+    tasks = code_of(role)
     used = set(re.findall(rf"(?<![\w.]){role}_[a-z_]+", tasks)) - {
         "unlock_key_escrow_action",
         "unlock_key_escrow_entries",

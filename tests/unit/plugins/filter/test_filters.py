@@ -15,13 +15,13 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet, _move, _quorum, _rotation
+from ansible_collections.quorate.swarm.plugins.module_utils import _fleet, _move, _quorum, _roster, _rotation
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
-DECISIONS = (_fleet, _move, _quorum, _rotation)
+DECISIONS = (_fleet, _move, _quorum, _roster, _rotation)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -44,17 +44,47 @@ SWARM: dict[str, Any] = {
     "quorum": {"reachable": 1, "managers": 1, "majority": 1, "can_lose": 0},
 }
 MANAGER: dict[str, Any] = {"state": "manager", "cluster": {"id": "blue"}, "nodes": []}
+LEADER: dict[str, Any] = {
+    "state": "manager",
+    "cluster": {"id": "blue"},
+    "node": {"id": "id-m1", "is_leader": True},
+    "nodes": [
+        {
+            "id": "id-m1",
+            "hostname": "m1",
+            "address": "10.0.0.1",
+            "availability": "active",
+            "manager": {"address": "10.0.0.1:2377", "reachability": "reachable"},
+        }
+    ],
+}
+BOOTSTRAP: dict[str, Any] = {
+    "managers": ["m1"],
+    "workers": [],
+    "count": 0,
+    "addresses": {},
+    "advertise": {},
+    "zones": {},
+    "allow_leased": False,
+}
 #: For each filter what it is given, and what makes no sense to it.
 GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "address_traces": (({"m1": MANAGER}, "10.0.0.1"), {}),
     "backup_plan": (({"m1": {"state": "inactive"}},), {"named": [], "leader": "stop", "addresses": {"m1": ["m1"]}}),
     "backup_report": (({"swarms": [], "others": []}, {}), {}),
+    "bootstrap_plan": (({"m1": LEADER},), BOOTSTRAP),
+    "drain_plan": (({"m1": LEADER},), {"named": ["m1"]}),
     "fault_tolerance": ((4,), {}),
     "fence_plan": (({"m2": {"state": "locked"}},), FENCE),
     "host_addresses": (({"inventory_hostname": "m1"},), {}),
     "majority": ((4,), {}),
     "manager_layout": ((3,), {"zones": {"a": ["m1", "m2"], "b": ["m3"]}}),
     "move_plan": (({"m1": {"state": "locked"}},), {"target": "m1", "addresses": {}}),
+    "rejoin_plan": (
+        ({"m1": LEADER, "m2": {"state": "inactive"}},),
+        {"target": "m2", "addresses": {}, "even_if_healthy": False},
+    ),
+    "remove_plan": (({"m1": LEADER},), {"node": "w1", "addresses": {}}),
     "restore_report": ((SWARM,), {"manifest": None, "quorum": {"reasons": []}}),
     "rotation_plan": (({"m1": {"state": "inactive"}},), {"missing": ["m2"], "addresses": {"m1": ["m1"]}}),
     "rotation_report": (({"swarms": [], "others": []}, {}), {}),
@@ -66,12 +96,16 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "address_traces": [((None, "10.0.0.1"), {}), (({"m1": {"state": "manager", "nodes": [{}]}}, "10.0.0.1"), {})],
     "backup_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "backup_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
+    "bootstrap_plan": [((None,), BOOTSTRAP), (({},), {"count": 3}), (({"m1": {"state": "manager"}},), BOOTSTRAP)],
+    "drain_plan": [((None,), {"named": []}), (({},), {}), (({"m1": {"state": "manager"}},), {"named": []})],
     "fault_tolerance": [(("many",), {}), ((None,), {})],
     "fence_plan": [(({},), {}), (({},), {**FENCE, "typo": 1}), ((None,), FENCE)],
     "host_addresses": [(("m1",), {}), ((None,), {})],
     "majority": [(("many",), {}), (([],), {})],
     "manager_layout": [(("many",), {"zones": ["a"]}), ((3,), {"zones": None}), ((3,), {"zones": {"a": None}})],
     "move_plan": [(({},), {"target": "m1", "addresses": {}}), ((None,), {}), (({"m1": None},), {"target": "m1"})],
+    "rejoin_plan": [((None,), {"target": "m1", "addresses": {}}), (({},), {"target": "m1"})],
+    "remove_plan": [((None,), {"node": "m1", "addresses": {}}), (({},), {"node": "m1"})],
     "restore_report": [(({},), {}), ((SWARM,), {"manifest": {}})],
     "rotation_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "rotation_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],

@@ -20,11 +20,13 @@ from helpers.backup import archives, ask, is_healthy, modules, repeated, traces,
 from helpers.runner import RunModule
 
 from quorate_lab import Host, Lab
+from quorate_lab.process import wait_until
 
 MEGABYTE = 1_000_000
 #: Bytes of a config; the engine accepts up to 1000 KiB (moby/swarmkit manager/controlapi/config.go).
 CONFIG = 990 * 1024
-CONFIGS = 500 * MEGABYTE // CONFIG + 1
+#: They are in the log, and once more in a snapshot.
+CONFIGS = 250 * MEGABYTE // CONFIG + 1
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,15 @@ def lab(lab_factory: LabFactory) -> Lab:
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(create, range(CONFIGS)))
+    host.docker("swarm", "update", "--snapshot-interval", "10")
+    create(CONFIGS)  # the new interval counts from the next entry on
+    snapshots = host.docker_directory / "swarm/raft/snap-v3-encrypted"
+
+    def is_in_a_snapshot() -> bool:
+        return any(path.stat().st_size > CONFIGS * CONFIG for path in snapshots.glob("*.snap"))
+
+    wait_until(is_in_a_snapshot, timeout=120, what="a snapshot")
+    host.docker("swarm", "update", "--snapshot-interval", "10000")
     return lab
 
 
@@ -99,7 +110,7 @@ def test_it_is_large_and_whole(measured: Measured) -> None:
     manifest = measured.result["manifest"]
     assert sum(facts["size"] for facts in manifest["files"].values()) >= measured.size
     names = [config["name"] for config in manifest["inventory"]["configs"]]
-    assert sorted(names) == sorted(f"large-{number}" for number in range(CONFIGS))
+    assert sorted(names) == sorted(f"large-{number}" for number in range(CONFIGS + 1))
     assert archives(measured.host) == [measured.result["archive"]]
     assert traces(measured.host) == []
     assert is_healthy(measured.host)

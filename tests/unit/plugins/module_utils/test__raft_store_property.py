@@ -70,6 +70,8 @@ class Sound:
     archive: bytes
     manifest: Any
     work: Path
+    #: Where the records of the log begin, in bytes.
+    borders: list[int]
 
     @property
     def inventory(self) -> Any:
@@ -86,9 +88,24 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sound]:
     facts = _state_facts.check_state(state.path, now=state.recorded, decode=True)
     with tarfile.open(work / "plain.tar", "w") as tar:
         tar.add(state.path, "swarm")
-    archive = (work / "plain.tar").read_bytes()
-    yield Sound(state, archive, _state_facts.manifest_of(facts, unlock_key=None), work)
+    (segment,) = _raft_wal.segments_from(state.path, 0)
+    yield Sound(
+        state=state,
+        archive=(work / "plain.tar").read_bytes(),
+        manifest=_state_facts.manifest_of(facts, unlock_key=None),
+        work=work,
+        borders=[record.offset for record in _raft_wal.records(segment, crc=0, is_last=True)],
+    )
     patch.undo()
+
+
+def changed(sound: Sound, victim: Path, data: bytes) -> Path:
+    """A copy of the state directory in which one file has other content."""
+    copy = sound.work / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(sound.state.path, copy)
+    (copy / victim.relative_to(sound.state.path)).write_bytes(data)
+    return copy
 
 
 def inventory_if_good(sound: Sound, directory: Path) -> Any:
@@ -109,14 +126,20 @@ def test_damaged_file_of_a_state_directory(sound: Sound, damages: list[Damage], 
     files = sorted(path for path in sound.state.path.rglob("*") if path.is_file())
     files += [path for path in files if "raft/" in path.as_posix()] * 3  # that is where the swarm is
     victim = files[which % len(files)]
-    copy = sound.work / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(sound.state.path, copy)
     data = victim.read_bytes()
     for damage in damages:
         data = damage.apply(data) if data else data
-    (copy / victim.relative_to(sound.state.path)).write_bytes(data)
-    assert inventory_if_good(sound, copy) in (None, sound.inventory)
+    assert inventory_if_good(sound, changed(sound, victim, data)) in (None, sound.inventory)
+
+
+@SETTINGS
+@given(border=st.integers(0, 10_000), zeroed=st.booleans())
+def test_log_that_ends_at_the_border_of_a_record(sound: Sound, border: int, zeroed: bool) -> None:
+    """Nothing but the manifest finds it."""
+    data = sound.state.segment.read_bytes()
+    end = sound.borders[border % len(sound.borders)]
+    rest = bytes(len(data) - end) if zeroed else b""
+    assert inventory_if_good(sound, changed(sound, sound.state.segment, data[:end] + rest)) in (None, sound.inventory)
 
 
 @SETTINGS

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import archives, ask, is_healthy, modules, repeated, traces, unit
+from helpers.backup import archives, ask, is_healthy, modules, repeated, traces, unit, wait_until_healthy
 from helpers.runner import RunModule
 
 from quorate_lab import Host, Lab
@@ -50,6 +50,7 @@ def lab(lab_factory: LabFactory) -> Lab:
 
     wait_until(is_in_a_snapshot, timeout=120, what="a snapshot")
     host.docker("swarm", "update", "--snapshot-interval", "10000")
+    wait_until_healthy(host)
     return lab
 
 

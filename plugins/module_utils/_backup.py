@@ -304,7 +304,7 @@ class Backup:
             with self.steps.step("hand over the leadership"):
                 self._hand_over(plan)
         # The dead man's switch is the lock of this host, so a hot backup has none and clears no leftovers.
-        before = self.engine.inventory().as_dict()
+        before = self._inventory()
         with self.steps.step("write a settling entry"):
             marker = self._settle(plan)
         if self.options.method == "hot":
@@ -316,7 +316,7 @@ class Backup:
             if self.options.method == "cold":
                 with self.steps.step("check the copy"):
                     facts = self._check(copy, plan, marker)
-            after = self.engine.inventory().as_dict() if trouble is None else None
+            after = self._inventory() if trouble is None else None
             self._require_same(facts, before, after)
             with self.steps.step("write and verify the archive"):
                 written = _archive.write_archive(
@@ -358,6 +358,16 @@ class Backup:
             "removed": [str(path) for path in removed],
             "steps": self.steps.taken,
         }
+
+    def _inventory(self) -> Told:
+        """What the swarm consists of. An engine whose configs take hundreds of megabytes may need more than one request."""
+        return wait_for(
+            lambda: self.engine.inventory().as_dict(),
+            bool,
+            attempted="list the objects of the swarm",
+            timeout=self.options.settle_timeout,
+            tolerate=(Unsettled,),
+        )
 
     def _hand_over(self, plan: BackupPlan) -> None:
         if self.peer is None:

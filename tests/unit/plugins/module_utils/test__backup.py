@@ -303,6 +303,14 @@ def test_a_copy_without_an_object_of_the_swarm_is_refused(
     assert (world.archives(), world.leftovers(), world.host.condition) == ([], [], "manager")
 
 
+def test_a_list_that_is_late_is_asked_for_again(world: World) -> None:
+    listed = world.host.api.answers["/configs"]
+    late = [[500, {"message": "rpc error: code = DeadlineExceeded desc = context deadline exceeded"}]] * 2
+    world.host.api.answers["/configs"] = lambda request: late.pop() if late else listed(request)  # type: ignore[operator]
+    assert [entry["name"] for entry in world.make()["manifest"]["inventory"]["configs"]] == ["settings"]
+    assert late == []
+
+
 def test_a_library_that_is_missing_is_told_before_the_engine_stops(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -244,9 +244,12 @@ class Engine:
         except (Unreachable, Unsettled):
             return None
 
+    def node_objects(self, *, timeout: float = PATIENT) -> list[Json]:
+        """GET /nodes, with all that the managers know of each node."""
+        return self.call("GET", "/nodes", attempted="read the node list of the swarm", timeout=timeout)
+
     def nodes(self, *, timeout: float = PATIENT) -> list[Node]:
-        answer = self.call("GET", "/nodes", attempted="read the node list of the swarm", timeout=timeout)
-        return [Node.from_api(node) for node in answer]
+        return [Node.from_api(node) for node in self.node_objects(timeout=timeout)]
 
     def swarm(self) -> Json:
         """GET /swarm. Holds the join tokens: never return it as it is."""
@@ -258,8 +261,14 @@ class Engine:
     def services(self) -> list[Json]:
         return self.call("GET", "/services", attempted="read the services", params={"status": "true"}, timeout=PATIENT)
 
-    def tasks(self) -> list[Task]:
-        answer = self.call("GET", "/tasks", attempted="read the tasks of the swarm", timeout=PATIENT)
+    def service(self, service_id: str) -> Json:
+        """GET /services/ID. It has no ServiceStatus; the list has."""
+        return self.call("GET", f"/services/{service_id}", attempted=f"read service {service_id}", timeout=PATIENT)
+
+    def tasks(self, *, service_id: str | None = None) -> list[Task]:
+        """The tasks of all services, or of one, with those that have ended and are not forgotten yet."""
+        params = {} if service_id is None else {"filters": json.dumps({"service": [service_id]})}
+        answer = self.call("GET", "/tasks", attempted="read the tasks of the swarm", params=params, timeout=PATIENT)
         return [Task.from_api(task) for task in answer]
 
     def plain_containers(self) -> list[str]:
@@ -380,7 +389,15 @@ class Engine:
 
         Returns: the version index that the write was based on. The write's own raft index is higher.
         """
-        return self._update(f"/nodes/{node_id}", change, attempted=attempted)
+        before = self._update(f"/nodes/{node_id}", change, attempted=attempted)
+        return int(before["Version"]["Index"])
+
+    def update_service(self, service_id: str, change: t.Callable[[Json], Json], *, attempted: str) -> Json:
+        """Read a service's spec, change it, and write it back, likewise. Its registry credentials stay.
+
+        Returns: the service as it was before.
+        """
+        return self._update(f"/services/{service_id}", change, attempted=attempted)
 
     def set_autolock(self, autolock: bool) -> None:
         """Switch autolock on, which makes an unlock key, or off, after which nobody tells the key any more."""
@@ -402,25 +419,28 @@ class Engine:
         *,
         attempted: str,
         params: t.Mapping[str, t.Any] | None = None,
-    ) -> int:
-        """Read the spec of an object, change it, and write it back; again when somebody else was faster."""
-        for attempt in range(5):
-            found = self.call("GET", path, attempted=attempted, timeout=PATIENT)
-            index = int(found["Version"]["Index"])
+    ) -> Json:
+        """Read the spec of an object, change it, and write it back; again when somebody else was faster.
+
+        Returns: the object as it was before.
+        """
+        left = 5
+        while True:
+            left -= 1
+            found: Json = self.call("GET", path, attempted=attempted, timeout=PATIENT)
             try:
                 self.call(
                     "POST",
                     f"{path}/update",
                     attempted=attempted,
-                    params={"version": index, **(params or {})},
+                    params={"version": int(found["Version"]["Index"]), **(params or {})},
                     body=change(dict(found["Spec"])),
                     timeout=PATIENT,
                 )
-                return index
+                return found
             except OutOfSequence:
-                if attempt == 4:
+                if not left:
                     raise
-        return index
 
     def set_role(self, node_id: str, role: str) -> None:
         """Promote or demote a node."""

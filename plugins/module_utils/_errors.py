@@ -110,6 +110,12 @@ class Refused(SwarmError):
     kind = "refused"
 
 
+class UpdateFailed(SwarmError):
+    """The update of a service was paused or rolled back, because new tasks of it do not run."""
+
+    kind = "update_failed"
+
+
 class DaemonFailed(SwarmError):
     """The engine's service did not stop or start."""
 

@@ -202,9 +202,21 @@ class Service:
         )
 
 
+def reservations_of(template: Json) -> tuple[int, int]:
+    """What each task of a service reserves: billionths of a processor, and bytes of memory."""
+    reserved: Json = (template.get("Resources") or {}).get("Reservations") or {}
+    return int(reserved.get("NanoCPUs") or 0), int(reserved.get("MemoryBytes") or 0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task of a service (moby api/types/swarm Task)."""
+    """A task of a service (moby api/types/swarm Task).
+
+    Attributes:
+        force_update: The counter of its service when it was made.
+        cpus: Billionths of a processor that it reserves.
+        memory: Bytes that it reserves.
+    """
 
     id: str
     service_id: str
@@ -213,10 +225,16 @@ class Task:
     state: str
     desired: str
     error: str
+    created: str
+    force_update: int
+    cpus: int
+    memory: int
 
     @classmethod
     def from_api(cls, task: Json) -> Task:
         status: Json = task.get("Status") or {}
+        spec: Json = task.get("Spec") or {}
+        cpus, memory = reservations_of(spec)
         return cls(
             id=task["ID"],
             service_id=task.get("ServiceID") or "",
@@ -225,6 +243,10 @@ class Task:
             state=status.get("State") or "new",
             desired=task.get("DesiredState") or "",
             error=status.get("Err") or "",
+            created=task.get("CreatedAt") or "",
+            force_update=int(spec.get("ForceUpdate") or 0),
+            cpus=cpus,
+            memory=memory,
         )
 
 

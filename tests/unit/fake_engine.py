@@ -165,7 +165,15 @@ def api_node(
 
 
 def api_task(
-    name: str, node: str, *, slot: int = 1, state: str = "running", desired: str = "running", error: str = ""
+    name: str,
+    node: str,
+    *,
+    slot: int = 1,
+    state: str = "running",
+    desired: str = "running",
+    error: str = "",
+    force: int = 0,
+    reservations: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Build a task of the service NAME as GET /tasks lists it. One of a global service has no slot; node "" is none."""
     return {
@@ -173,14 +181,48 @@ def api_task(
         "ServiceID": f"id-{name}",
         "NodeID": f"id-{node}" if node else "",
         **({"Slot": slot} if slot else {}),
+        "Spec": {"ForceUpdate": force, **({"Resources": {"Reservations": reservations}} if reservations else {})},
         "Status": {"State": state, **({"Err": error} if error else {})},
         "DesiredState": desired,
+        "CreatedAt": "2026-01-01T00:00:00Z",
     }
 
 
-def api_service(name: str, *constraints: str) -> dict[str, Any]:
-    """Build a service as GET /services lists it."""
-    return {"ID": f"id-{name}", "Spec": {"Name": name, "TaskTemplate": {"Placement": {"Constraints": constraints}}}}
+def api_service(
+    name: str,
+    *constraints: str,
+    replicas: int = 1,
+    mode: dict[str, Any] | None = None,
+    placement: dict[str, Any] | None = None,
+    reservations: dict[str, Any] | None = None,
+    ports: list[dict[str, Any]] | None = None,
+    labels: dict[str, str] | None = None,
+    update: str | None = None,
+    update_config: dict[str, Any] | None = None,
+    container: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Build a service as GET /services lists it; *update* is the state of its last update."""
+    template: dict[str, Any] = {
+        "ContainerSpec": {"Image": f"{name}@sha256:0", **(container or {})},
+        "Placement": {"Constraints": list(constraints), **(placement or {})},
+        "Resources": {"Reservations": reservations or {}},
+        "ForceUpdate": 0,
+    }
+    service: dict[str, Any] = {
+        "ID": f"id-{name}",
+        "Version": {"Index": 10},
+        "Spec": {
+            "Name": name,
+            "Labels": dict(labels or {}),
+            "TaskTemplate": template,
+            "Mode": mode or {"Replicated": {"Replicas": replicas}},
+            "EndpointSpec": {"Mode": "vip", "Ports": ports or []},
+            "UpdateConfig": update_config or {"Parallelism": 1, "FailureAction": "pause"},
+        },
+    }
+    if update:
+        service["UpdateStatus"] = {"State": update, "StartedAt": "2026-01-01T00:00:00Z", "Message": f"update {update}"}
+    return service
 
 
 def managers(count: int, **of_the_last: Any) -> list[dict[str, Any]]:

@@ -281,6 +281,46 @@ def host_addresses(variables: t.Mapping[str, t.Any]) -> list[str]:
     return list(dict.fromkeys(str(word) for word in words if word))
 
 
+def _report(
+    plan: t.Mapping[str, t.Any],
+    outcomes: t.Mapping[str, t.Mapping[str, t.Any]],
+    *,
+    say: t.Callable[[t.Mapping[str, t.Any]], str],
+    undone: str,
+    nothing: str,
+) -> dict[str, list[str]]:
+    """Say what became of each swarm, a line a swarm.
+
+    Args:
+        plan: What backup_plan returned.
+        outcomes: For each inventory host that was taken, C(result) or C(problem).
+        say: Puts an outcome with a result in words.
+        undone: What is said of a swarm without a result.
+        nothing: What is said of a host that has no part in it.
+    """
+    lines: list[str] = []
+    failures: list[str] = []
+    for swarm in plan["swarms"]:
+        outcome = outcomes.get(swarm["host"]) or {}
+        problem = swarm["problem"] or outcome.get("problem") or ("" if outcome.get("result") else undone)
+        if problem:
+            where = f" on {swarm['host']}" if swarm["host"] else f" ({', '.join(swarm['hosts'])})"
+            failures.append(f"swarm {swarm['cluster_id']}{where}: FAILED: {problem}")
+            lines.append(failures[-1])
+            continue
+        lines.append(f"swarm {swarm['cluster_id']} on {swarm['host']}: {say(outcome)}")
+    for other in plan["others"]:
+        if other["problem"]:
+            failures.append(f"host {other['host']}: FAILED: {other['problem']}")
+            lines.append(failures[-1])
+        elif other["state"] in ("worker", "inactive"):
+            lines.append(f"host {other['host']}: {nothing}, {why(other)}")
+    if not plan["swarms"] and not failures:
+        failures.append("no swarm was found: no host of this play is a manager")
+        lines.append(failures[-1])
+    return {"lines": lines, "failures": failures}
+
+
 def backup_report(plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, list[str]]:
     """Say what became of each swarm, a line a swarm.
 
@@ -290,29 +330,47 @@ def backup_report(plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mappin
 
     Returns: C(lines) for people, and C(failures), those of them that make the run fail.
     """
-    lines: list[str] = []
-    failures: list[str] = []
-    for swarm in plan["swarms"]:
-        outcome = outcomes.get(swarm["host"]) or {}
-        problem = (
-            swarm["problem"] or outcome.get("problem") or ("" if outcome.get("result") else "it was not backed up")
-        )
-        if problem:
-            where = f" on {swarm['host']}" if swarm["host"] else f" ({', '.join(swarm['hosts'])})"
-            failures.append(f"swarm {swarm['cluster_id']}{where}: FAILED: {problem}")
-            lines.append(failures[-1])
-            continue
-        lines.append(f"swarm {swarm['cluster_id']} on {swarm['host']}: {_success(outcome)}")
-    for other in plan["others"]:
-        if other["problem"]:
-            failures.append(f"host {other['host']}: FAILED: {other['problem']}")
-            lines.append(failures[-1])
-        elif other["state"] in ("worker", "inactive"):
-            lines.append(f"host {other['host']}: nothing to back up, {why(other)}")
-    if not plan["swarms"] and not failures:
-        failures.append("no swarm was found: no host of this play is a manager")
-        lines.append(failures[-1])
-    return {"lines": lines, "failures": failures}
+    return _report(plan, outcomes, say=_success, undone="it was not backed up", nothing="nothing to back up")
+
+
+def rebalance_report(
+    plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, list[str]]:
+    """Say what became of the services of each swarm, a line a swarm.
+
+    Args:
+        plan: What backup_plan returned.
+        outcomes: For each inventory host that was asked, what swarm_rebalance returned.
+
+    Returns: C(lines) for people, and C(failures), those of them that make the run fail.
+    """
+    told: dict[str, Info] = {}
+    for host, outcome in outcomes.items():
+        if outcome.get("failed"):
+            before = _spreads(outcome)
+            told[host] = {"problem": f"{outcome['msg']} Before that: {before}" if before else outcome["msg"]}
+        elif "services" in outcome:
+            told[host] = {"result": outcome}
+    return _report(
+        plan,
+        told,
+        say=lambda outcome: _spreads(outcome["result"]) or "none of its services was chosen",
+        undone="it was not reached",
+        nothing="nothing to rebalance",
+    )
+
+
+def _spreads(result: Info) -> str:
+    """What became of the services, those that were spread anew first."""
+    changed, same = [], []
+    for entry in result.get("services") or ():
+        outcome = entry["outcome"].replace("_", " ")
+        if entry["outcome"] in ("rebalanced", "still_uneven"):
+            counts = (f"{host} {count} to {entry['after'].get(host, 0)}" for host, count in entry["before"].items())
+            changed.append(f"{entry['name']} {outcome} ({', '.join(counts)})")
+        elif entry["outcome"] != "failed":
+            same.append(f"{entry['name']} {outcome}")
+    return "; ".join([*changed, *(["not touched: " + ", ".join(same)] if same else [])])
 
 
 def _success(outcome: t.Mapping[str, t.Any]) -> str:

@@ -642,6 +642,53 @@ def restored_swarm() -> dict[str, Any]:
     }
 
 
+def spread_anew(**changes: Any) -> dict[str, Any]:
+    entry = {"name": "web", "outcome": "rebalanced", "before": {"m1": 3, "w1": 0}, "after": {"m1": 2, "w1": 1}}
+    return {**entry, **changes}
+
+
+@pytest.mark.parametrize(
+    ("services", "words"),
+    [
+        ([spread_anew()], "web rebalanced (m1 3 to 2, w1 0 to 1)"),
+        (
+            [spread_anew(name="api", outcome="even"), spread_anew(outcome="still_uneven", after={"m1": 3})],
+            "web still uneven (m1 3 to 3, w1 0 to 0); not touched: api even",
+        ),
+        (
+            [spread_anew(outcome="not_judged"), spread_anew(name="x", outcome="global")],
+            "not touched: web not judged, x global",
+        ),
+        ([], "none of its services was chosen"),
+    ],
+)
+def test_a_rebalance_is_reported(services: list[dict[str, Any]], words: str) -> None:
+    report = module.rebalance_report({"swarms": [swarm_entry()], "others": []}, {"m2": {"services": services}})
+    assert report == {"lines": [f"swarm blue on m2: {words}"], "failures": []}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ({"failed": True, "msg": "No permission.", "services": []}, "No permission."),
+        (
+            {
+                "failed": True,
+                "msg": "It broke.",
+                "services": [spread_anew(), spread_anew(outcome="failed", after=None)],
+            },
+            "It broke. Before that: web rebalanced (m1 3 to 2, w1 0 to 1)",
+        ),
+        ({"failed": True, "msg": "Name the services"}, "Name the services"),
+        ({"unreachable": True, "msg": "ssh"}, "it was not reached"),
+        ({"skipped": True}, "it was not reached"),
+    ],
+)
+def test_a_rebalance_that_failed_is_reported(outcome: dict[str, Any], words: str) -> None:
+    report = module.rebalance_report({"swarms": [swarm_entry()], "others": []}, {"m2": outcome})
+    assert report["lines"] == report["failures"] == [f"swarm blue on m2: FAILED: {words}"]
+
+
 def test_a_restore_is_reported_beside_its_archive() -> None:
     inventory = {
         "services": [{"id": "id-agent", "name": "agent"}, {"id": "id-web", "name": "web"}],

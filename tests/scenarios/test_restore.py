@@ -167,8 +167,10 @@ def restored(loss: Loss, playbook: RunPlaybook) -> Loss:
             if status == 200:
                 loss.worker_states.extend(node["Status"]["State"] for node in listed if node["ID"] == loss.worker_id)
 
+    expect = [{"query": "services[?name=='web'].running | [0]", "is": 3}, {"query": "length(nodes)", "at_least": 5}]
+    variables = loss.variables(restore_confirmed=True, restore_expect=expect)
     with repeated(note_worker_state, interval=0.2):
-        playbook(loss.lab, "restore", loss.variables(restore_confirmed=True), inventory=loss.inventory)
+        playbook(loss.lab, "restore", variables, inventory=loss.inventory)
     return loss
 
 
@@ -255,6 +257,18 @@ def test_second_run_changes_nothing(restored: Loss, playbook: RunPlaybook) -> No
     run = playbook(restored.lab, "restore", restored.variables(restore_confirmed=True), inventory=restored.inventory)
     assert changes(run) == []
     assert {numbers["changed"] for numbers in run.recap.values()} == {0}
+
+
+@pytest.mark.parametrize("loss", VARIANTS[:1], indirect=True, ids=str)
+def test_what_is_not_as_expected_is_told(restored: Loss, playbook: RunPlaybook) -> None:
+    nonsense = restored.variables(restore_confirmed=True, restore_expect=[{"query": "length(nodes", "is": 5}])
+    assert "evaluate the query length(nodes: it is no JMESPath: it ends" in refuse(
+        restored, playbook, nonsense, restored.inventory
+    )
+    expect = [{"query": "length(services)", "at_least": 9, "message": "services are missing"}]
+    variables = restored.variables(restore_confirmed=True, restore_expect=expect, restore_wait_timeout=5)
+    said = refuse(restored, playbook, variables, restored.inventory)
+    assert "services are missing (length(services): it is 2, at least 9 is expected)" in " ".join(said.split())
 
 
 def test_old_unlock_key_still_opens(restored: Loss) -> None:

@@ -51,12 +51,12 @@ def ask(host: Host, method: str, path: str, body: object = None) -> Any:
     return answer
 
 
-def create_service(manager: Host, name: str, *options: str, grace: str = "1s") -> None:
+def create_service(manager: Host, name: str, *options: str, grace: str = "1s", image: str = "busybox:latest") -> None:
     """Create a service whose tasks ignore SIGTERM, so that they take *grace* to stop, and wait until they run."""
     manager.docker(
         *("service", "create", "--detach", "--no-resolve-image", "--name", name, "--stop-grace-period", grace),
         *options,
-        *("busybox:latest", "sleep", "1000000"),
+        *(image, "sleep", "1000000"),
     )
 
     def runs() -> bool:

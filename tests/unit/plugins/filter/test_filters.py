@@ -15,13 +15,20 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet, _move, _quorum, _roster, _rotation
+from ansible_collections.quorate.swarm.plugins.module_utils import (
+    _expectation,
+    _fleet,
+    _move,
+    _quorum,
+    _roster,
+    _rotation,
+)
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
-DECISIONS = (_fleet, _move, _quorum, _roster, _rotation)
+DECISIONS = (_expectation, _fleet, _move, _quorum, _roster, _rotation)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -91,6 +98,8 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "rotation_report": (({"swarms": [], "others": []}, {}), {}),
     "rotation_step": (([],), {"current": None, "policy": "never"}),
     "rotation_unproven": (([],), {"current": "uk1:0"}),
+    "swarm_query": ((SWARM, "nodes"), {}),
+    "unmet_expectations": ((SWARM, [{"query": "length(nodes)", "at_least": 1}]), {}),
     "superseded_archives": (([],), {"cluster_id": "blue", "keep": 3}),
 }
 BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
@@ -113,6 +122,8 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "rotation_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
     "rotation_step": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
     "rotation_unproven": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
+    "swarm_query": [],
+    "unmet_expectations": [((SWARM, None), {}), ((SWARM, 3), {})],
     "superseded_archives": [((None,), {"cluster_id": "blue", "keep": 3}), (([],), {"cluster_id": "b", "keep": "all"})],
 }
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: fence_plan
-short_description: Decide whether the other managers of an archived swarm are proven stopped
+short_description: Decide whether the other managers of a swarm are proven stopped
 version_added: 0.1.0
 author:
   - the quorate.swarm contributors (@quorate)
 description:
-  - Two old managers that live on beside a restored one are a second swarm with the same cluster ID, which takes the first
+  - Two old managers that live on beside one that was made the only one are a second swarm with the same cluster ID, which takes the first
     one over or is taken over by it, and writes are lost.
 
 positional: _input
@@ -53,6 +53,14 @@ options:
     description: For each inventory host, the names and addresses by which a swarm may know it.
     type: dict
     required: true
+  may_stop:
+    description: Whether hosts that run as members are going to be stopped, and so are no reason against it.
+    type: bool
+    default: false
+  variable:
+    description: The variable that holds O(lost), for the reasons.
+    type: str
+    default: restore_lost_managers
 """
 
 EXAMPLES = r"""
@@ -65,7 +73,8 @@ RETURN = r"""
 _value:
   description:
     - C(reasons) against it (empty when it may begin), C(stopped) (hosts that are proven stopped, or are elsewhere), C(stale)
-      (those of them that still have this swarm's state on disk) and C(lost) (what was accepted as lost).
+      (those of them that still have this swarm's state on disk), C(running) (hosts to be stopped, with O(may_stop)) and C(lost)
+      (what was accepted as lost).
   type: dict
 """
 

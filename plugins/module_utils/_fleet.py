@@ -188,27 +188,32 @@ def fence_plan(
     peers: t.Sequence[t.Mapping[str, str]],
     lost: t.Sequence[str],
     addresses: t.Mapping[str, t.Sequence[str]],
+    may_stop: bool = False,
+    variable: str = "restore_lost_managers",
 ) -> dict[str, t.Any]:
-    """Decide whether every other manager of the archived swarm is proven stopped, so that a restore may begin.
+    """Decide whether every other manager of a swarm is proven stopped, so that one may lead it alone.
 
-    Two old managers that live on beside the restored one are a second swarm with the same cluster ID.
+    Two old managers that live on beside the new one are a second swarm with the same cluster ID.
 
     Args:
         infos: For each inventory host that is, was or shall be a manager, what swarm_info returned there, or
             C({"unreachable": True}).
-        target: The inventory host of the restore.
-        cluster_id: Cluster ID of the archive.
-        target_node_id: Node ID of the archived manager.
-        archived_managers: Managers of the archive's inventory: C(id), C(hostname), C(address).
-        peers: What swarm_restore found at their addresses: C(address), C(state).
+        target: The inventory host that shall lead.
+        cluster_id: Cluster ID of the swarm.
+        target_node_id: Node ID of that manager.
+        archived_managers: Managers that are known from before, by an archive for instance: C(id), C(hostname), C(address).
+        peers: What was found at their addresses: C(address), C(state).
         lost: What the operator says is lost for good: inventory hosts, host names, addresses or node IDs.
         addresses: For each inventory host, the names and addresses by which a swarm may know it.
+        may_stop: Whether hosts that run as members are going to be stopped, and so are no reason against it.
+        variable: Where the operator says what is lost, for the reasons.
 
     Returns:
-        C(reasons) (empty when the restore may begin), C(stopped) (hosts proven stopped or elsewhere), C(stale) (those of
-        them that still have this swarm's state on disk), C(lost) (what was accepted as lost).
+        C(reasons) (empty when it may begin), C(stopped) (hosts proven stopped or elsewhere), C(stale) (those of them that
+        still have this swarm's state on disk), C(running) (hosts to be stopped), C(lost) (what was accepted as lost).
     """
     reasons: list[str] = []
+    running: list[str] = []
     stopped: list[str] = []
     stale: list[str] = []
     judged = {target_node_id}
@@ -231,12 +236,14 @@ def fence_plan(
                 words |= {manager["id"], manager["hostname"], manager["address"]} - {""}
         if state in ("unreachable", "failed"):
             if not is_named(words):
-                reasons.append(f"{host}: {why(info)}; if it is lost for good, name it in restore_lost_managers")
+                reasons.append(f"{host}: {why(info)}; if it is lost for good, name it in {variable}")
         elif state in ("daemon_down", "inactive", "worker") or (cluster and cluster != cluster_id):
             stopped.append(host)
             proven |= words
             if state == "daemon_down" and cluster == cluster_id:
                 stale.append(host)
+        elif may_stop and cluster:
+            running.append(host)
         else:
             reasons.append(
                 f"{host}: its engine runs as a member of swarm {cluster or 'unknown'} (state {state}); "
@@ -251,11 +258,11 @@ def fence_plan(
             continue
         if not is_named((manager["id"], manager["hostname"], manager["address"])):
             reasons.append(
-                f"manager {manager['hostname'] or manager['id']} ({manager['address']}) of the archive "
+                f"manager {manager['hostname'] or manager['id']} ({manager['address']}) of the swarm "
                 f"{'does not answer' if seen == 'silent' else 'refuses connections'} and is no host of this inventory, so "
-                "nobody can see whether it is stopped; if it is lost for good, name its address in restore_lost_managers"
+                f"nobody can see whether it is stopped; if it is lost for good, name its address in {variable}"
             )
-    return {"reasons": reasons, "stopped": stopped, "stale": stale, "lost": sorted(accepted)}
+    return {"reasons": reasons, "stopped": stopped, "stale": stale, "running": running, "lost": sorted(accepted)}
 
 
 def superseded_archives(archives: t.Sequence[Info], *, cluster_id: str, keep: int) -> list[str]:
@@ -388,29 +395,29 @@ def _success(outcome: t.Mapping[str, t.Any]) -> str:
     return ", ".join(parts)
 
 
-def restore_report(
-    swarm: Info, *, manifest: t.Mapping[str, t.Any] | None = None, quorum: t.Mapping[str, t.Any] | None = None
+def swarm_report(
+    swarm: Info, *, before: t.Mapping[str, t.Any] | None = None, quorum: t.Mapping[str, t.Any] | None = None
 ) -> list[str]:
-    """Say how a swarm stands after its restore, what was archived beside what is there.
+    """Say how a swarm stands after it was restored or recovered, what was there before beside what is there now.
 
     Args:
-        swarm: What swarm_info returns on the restored manager.
-        manifest: The manifest of the archive, or None for an archive without one.
+        swarm: What swarm_info returns on the manager.
+        before: The inventory before; nothing where it is not known.
         quorum: What swarm_quorum returned with C(report_only).
     """
     lines = [f"swarm {swarm['cluster']['id']}, autolock {'on' if swarm['cluster']['autolock'] else 'off'}"]
     for kind in ("services", "networks", "secrets", "configs"):
         now = {entry["id"]: entry["name"] for entry in swarm[kind]}
-        if manifest is None:
+        if not before:
             lines.append(f"{kind}: {len(now)} ({', '.join(sorted(now.values())) or 'none'})")
             continue
-        then = {entry["id"]: entry["name"] for entry in manifest["inventory"][kind]}
+        then = {entry["id"]: entry["name"] for entry in before[kind]}
         missing = sorted(then[key] for key in then.keys() - now.keys())
         added = sorted(now[key] for key in now.keys() - then.keys())
         verdict = "IDs equal" if not missing and not added else ""
         verdict += f" missing: {', '.join(missing)}" if missing else ""
         verdict += f" added since: {', '.join(added)}" if added else ""
-        lines.append(f"{kind}: archived {len(then)}, now {len(now)}: {verdict.strip()}")
+        lines.append(f"{kind}: before {len(then)}, now {len(now)}: {verdict.strip()}")
     for node in sorted(swarm["nodes"], key=lambda node: (node["role"], node["hostname"])):
         manager = node["manager"]
         part = (

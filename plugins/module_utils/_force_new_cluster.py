@@ -4,9 +4,9 @@
 """Knows how a manager is made the only one of its swarm from a copy of a state directory, and how everything is put back
 when that fails.
 
-How it comes to lead, _lone_manager.py knows. The copy lies beside the state directory. While the engine is stopped its key is opened, and it is swapped in by two
-renames. From before the stop until the swarm is proven, the dead man's switch would put the old state back, remove the
-copy, and start the engine.
+How it comes to lead, _lone_manager.py knows. The copy lies beside the state directory. While the engine is stopped its key
+is opened, and it is swapped in by two renames. From before the stop until the swarm is proven, the dead man's switch would
+put the old state back, remove the copy, and start the engine.
 
 This file is private to the quorate.swarm collection; do not use it from elsewhere.
 """
@@ -29,12 +29,19 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     Unreachable,
     Unsettled,
 )
-from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer
-from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, LoneManager
+from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer, probe_all
+from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, LoneManager, other_managers
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir, utc_stamp
+from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts
+from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
 # -- decisions -------------------------------------------------------------------------------------------------------
+
+
+def living(peers: t.Iterable[Peer]) -> list[Peer]:
+    """Those of the other managers' addresses where a manager of this swarm answers, or may be answering."""
+    return [peer for peer in peers if peer.state in ("alive", "unclear")]
 
 
 def fence_decision(peers: t.Sequence[Peer]) -> None:
@@ -45,7 +52,7 @@ def fence_decision(peers: t.Sequence[Peer]) -> None:
     Raises:
         Refused: A manager of this swarm lives, or something listens and does not say what it is.
     """
-    alive = [peer for peer in peers if peer.state in ("alive", "unclear")]
+    alive = living(peers)
     if alive:
         raise Refused(
             "force a new cluster",
@@ -72,10 +79,14 @@ class ForceNewCluster:
         wait_timeout: Seconds to wait until the engine has loaded the state, and again until it leads.
         dead_man_timeout: Seconds until the dead man's switch goes off; 0 goes without.
         what: What this is for, as a noun, for folders and messages: C(restore).
+        of_itself: Whether the copy is one of the state that it replaces. Then a quorum that is found after the start is
+            the swarm that has come back by itself, and this manager belongs to it; else it is one that nobody saw.
 
     Attributes:
         steps: The steps that were taken.
         aside: Where the old state is kept.
+        came_back: Whether the swarm came back by itself, so that no new cluster was forced.
+        warnings: What the operator should know, although it is no failure.
     """
 
     def __init__(
@@ -89,6 +100,7 @@ class ForceNewCluster:
         wait_timeout: float,
         dead_man_timeout: int,
         what: str,
+        of_itself: bool = False,
     ) -> None:
         self.engine = engine
         self.daemon = daemon
@@ -96,6 +108,9 @@ class ForceNewCluster:
         self.wait_timeout = wait_timeout
         self.dead_man_timeout = dead_man_timeout
         self.what = what
+        self.of_itself = of_itself
+        self.came_back = False
+        self.warnings: list[str] = []
         self.steps = Steps()
         self._lone = LoneManager(
             engine=engine,
@@ -175,16 +190,29 @@ class ForceNewCluster:
                 self._roll_back(error, old_key)
                 raise
             self.daemon.disarm()
-        if not had_state:
+        keep = had_state and not self.came_back
+        if not keep:
             shutil.rmtree(self.aside)
-        return {**result, "quarantine": str(self.aside) if had_state else None}
+        return {**result, "quarantine": str(self.aside) if keep else None}
 
     def _bring_up(self, before: Copy) -> dict[str, t.Any]:
         with self.steps.step("start"):
             self.engine.close()
             self.daemon.start()
             self._lone.wait_until_loaded(remedy="See journalctl -u docker")
+        with self.steps.step("look for other managers once more"):
+            peers = probe_all(other_managers(before.facts), cluster_id=before.facts.cluster_id or "")
+            if self.of_itself and self._lone.members(timeout=DECISIVE if living(peers) else 0):
+                return self._note_return(before.facts)
+            fence_decision(peers)
         return self._lone.take_over(before)
+
+    def _note_return(self, facts: StateFacts) -> dict[str, t.Any]:
+        """The result when the swarm has a quorum again by itself. Nothing of it may fail any more: a manager that has
+        served in a quorum must never be put back to what it was before."""
+        self.came_back = True
+        self.warnings = self._lone.key_problems() if facts.sealed else []
+        return {"cluster_id": facts.cluster_id, "node_id": facts.node_id}
 
     def _is_back(self, old_key: str) -> bool:
         """Whether the engine answers with the old state, which is unlocked again where it was before."""

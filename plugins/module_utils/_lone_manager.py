@@ -26,7 +26,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     Unreachable,
     Unsettled,
 )
-from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of, inventory_difference
+from ansible_collections.quorate.swarm.plugins.module_utils._model import Node, host_of, inventory_difference
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_KEY
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE
@@ -174,6 +174,19 @@ class LoneManager:
         self._alive()
         return self.engine.local_state().control_available
 
+    def members(self, *, timeout: float) -> list[Node]:
+        """The managers of its swarm, if it has a leader within so many seconds; else none."""
+        try:
+            return wait_for(
+                lambda: [node for node in self.engine.nodes() if node.manager is not None],
+                bool,
+                attempted="see whether there is a leader already",
+                timeout=timeout,
+                tolerate=_TRANSIENT,
+            )
+        except TimedOut:
+            return []
+
     def _leads_alone(self, facts: StateFacts) -> bool:
         """Whether it leads its swarm without being forced to, as the only manager of a swarm does.
 
@@ -183,16 +196,7 @@ class LoneManager:
         Raises:
             Refused: Another manager is in its swarm, and there is a leader, so a quorum lives.
         """
-        try:
-            managers = wait_for(
-                lambda: [node for node in self.engine.nodes() if node.manager is not None],
-                bool,
-                attempted="see whether this manager leads by itself",
-                timeout=0 if other_managers(facts) else DECISIVE,
-                tolerate=_TRANSIENT,
-            )
-        except TimedOut:
-            return False
+        managers = self.members(timeout=0 if other_managers(facts) else DECISIVE)
         others = [node.name for node in managers if node.id != facts.node_id]
         if others:
             raise Refused(
@@ -200,7 +204,7 @@ class LoneManager:
                 f"it has found a living quorum of its swarm, with {', '.join(others)}",
                 "Leave a swarm alone that lives: rejoin the broken manager",
             )
-        return True
+        return bool(managers)
 
     def _leads(self, node_id: str | None) -> bool:
         self._alive()
@@ -227,7 +231,7 @@ class LoneManager:
         if cluster.autolock != bool(facts.sealed):
             problems.append(f"autolock is {'on' if cluster.autolock else 'off'} afterwards")
         if facts.sealed:
-            problems.extend(self._key_problems())
+            problems.extend(self.key_problems())
         if problems:
             raise EngineError("find the swarm as it was", "; ".join(problems), "", difference=difference)
         return {
@@ -239,7 +243,7 @@ class LoneManager:
             "difference": difference,
         }
 
-    def _key_problems(self) -> list[str]:
+    def key_problems(self) -> list[str]:
         """See that the engine sealed the key again, and that the same unlock key still opens it."""
         key = self.key_bytes()
         path = self.directory / NODE_KEY

@@ -205,7 +205,7 @@ def test_refused_while_managers_are_not_named_as_lost(loss: Loss, playbook: RunP
     said = refuse(loss, playbook, variables, inventory)
     assert "must not be restored while another manager of it may be alive" in said
     assert f"{here}: the host cannot be reached; if it is lost for good, name it in restore_lost_managers" in said
-    assert f"manager {elsewhere} ({address}) of the archive does not answer" in said
+    assert f"manager {elsewhere} ({address}) of the swarm does not answer" in said
     assert "name its address in restore_lost_managers" in said
 
 

@@ -20,6 +20,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils import (
     _fleet,
     _move,
     _quorum,
+    _recovery_plan,
     _roster,
     _rotation,
 )
@@ -28,7 +29,7 @@ from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
-DECISIONS = (_expectation, _fleet, _move, _quorum, _roster, _rotation)
+DECISIONS = (_expectation, _fleet, _move, _quorum, _recovery_plan, _roster, _rotation)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -93,14 +94,16 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     ),
     "remove_plan": (({"m1": LEADER},), {"node": "w1", "addresses": {}}),
     "rebalance_report": (({"swarms": [], "others": []}, {}), {}),
-    "restore_report": ((SWARM,), {"manifest": None, "quorum": {"reasons": []}}),
     "rotation_plan": (({"m1": {"state": "inactive"}},), {"missing": ["m2"], "addresses": {"m1": ["m1"]}}),
     "rotation_report": (({"swarms": [], "others": []}, {}), {}),
     "rotation_step": (([],), {"current": None, "policy": "never"}),
     "rotation_unproven": (([],), {"current": "uk1:0"}),
+    "recovery_plan": (({"m2": {"state": "inactive"}},), {"lost": [], "addresses": {}}),
+    "swarm_report": ((SWARM,), {"before": None, "quorum": {"reasons": []}}),
     "swarm_query": ((SWARM, "nodes"), {}),
     "unmet_expectations": ((SWARM, [{"query": "length(nodes)", "at_least": 1}]), {}),
     "superseded_archives": (([],), {"cluster_id": "blue", "keep": 3}),
+    "verify_report": (([{"path": "a", "good": True}],), {"level": "files"}),
 }
 BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "address_traces": [((None, "10.0.0.1"), {}), (({"m1": {"state": "manager", "nodes": [{}]}}, "10.0.0.1"), {})],
@@ -117,14 +120,16 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "rejoin_plan": [((None,), {"target": "m1", "addresses": {}}), (({},), {"target": "m1"})],
     "remove_plan": [((None,), {"node": "m1", "addresses": {}}), (({},), {"node": "m1"})],
     "rebalance_report": [(({}, {}), {}), (({"swarms": [], "others": []}, None), {})],
-    "restore_report": [(({},), {}), ((SWARM,), {"manifest": {}})],
     "rotation_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "rotation_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
     "rotation_step": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
     "rotation_unproven": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
+    "recovery_plan": [(({},), {}), ((None,), {"lost": [], "addresses": {}})],
+    "swarm_report": [(({},), {}), ((SWARM,), {"before": {"nodes": []}})],
     "swarm_query": [],
     "unmet_expectations": [((SWARM, None), {}), ((SWARM, 3), {})],
     "superseded_archives": [((None,), {"cluster_id": "blue", "keep": 3}), (([],), {"cluster_id": "b", "keep": "all"})],
+    "verify_report": [((None,), {"level": "files"}), (([{}],), {"level": "files"})],
 }
 
 

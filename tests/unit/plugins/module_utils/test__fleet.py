@@ -338,7 +338,7 @@ HERE = {"m1": ill("inactive")}
 )
 def test_a_host_that_is_stopped_or_elsewhere_is_proven(info: dict[str, Any], stale: list[str]) -> None:
     plan = fence({**HERE, "m2": info, "m3": ill("inactive")})
-    assert plan == {"reasons": [], "stopped": ["m2", "m3"], "stale": stale, "lost": []}
+    assert plan == {"reasons": [], "stopped": ["m2", "m3"], "stale": stale, "running": [], "lost": []}
 
 
 @pytest.mark.parametrize("state", ["manager", "locked", "quorum_lost", "pending", "error", "unsettled"])
@@ -375,7 +375,7 @@ def test_a_host_that_cannot_be_asked_is_named_by_any_of_its_names(word: str) -> 
         addresses={"second": ["management.example", "192.0.2.2"], "m3": ["192.0.2.3"]},
         lost=[word],
     )
-    assert plan == {"reasons": [], "stopped": ["m3"], "stale": [], "lost": [word]}
+    assert plan == {"reasons": [], "stopped": ["m3"], "stale": [], "running": [], "lost": [word]}
 
 
 def test_a_name_that_nobody_has_excuses_nobody() -> None:
@@ -396,7 +396,7 @@ def test_a_host_that_is_not_in_the_archive_is_judged_too() -> None:
 def test_a_silent_manager_that_is_no_host_of_the_inventory_has_to_be_named() -> None:
     plan = fence({**HERE, "m3": ill("inactive")})
     assert plan["reasons"] == [
-        "manager m2 (192.0.2.2) of the archive does not answer and is no host of this inventory, so nobody can see "
+        "manager m2 (192.0.2.2) of the swarm does not answer and is no host of this inventory, so nobody can see "
         "whether it is stopped; if it is lost for good, name its address in restore_lost_managers"
     ]
 
@@ -421,7 +421,7 @@ def test_a_new_machine_with_the_old_name_proves_nothing_of_the_old_one() -> None
         {**HERE, "m2": ill("inactive"), "m3": ill("inactive")}, addresses={"m2": ["192.0.2.52"], "m3": ["192.0.2.3"]}
     )
     assert len(plan["reasons"]) == 1
-    assert "manager m2 (192.0.2.2) of the archive does not answer" in plan["reasons"][0]
+    assert "manager m2 (192.0.2.2) of the swarm does not answer" in plan["reasons"][0]
 
 
 def test_a_host_is_matched_by_the_node_id_on_its_disk_whatever_its_name() -> None:
@@ -430,6 +430,7 @@ def test_a_host_is_matched_by_the_node_id_on_its_disk_whatever_its_name() -> Non
         "reasons": [],
         "stopped": ["m3", "second"],
         "stale": ["second"],
+        "running": [],
         "lost": [],
     }
 
@@ -444,7 +445,7 @@ def test_a_closed_port_outside_the_inventory_is_no_proof() -> None:
     """The engine may be started by its socket at any time, or a packet filter may refuse connections from here."""
     plan = fence({**HERE, "m3": ill("inactive")}, states={"192.0.2.2:2377": "closed"})
     assert len(plan["reasons"]) == 1
-    assert "manager m2 (192.0.2.2) of the archive refuses connections" in plan["reasons"][0]
+    assert "manager m2 (192.0.2.2) of the swarm refuses connections" in plan["reasons"][0]
     assert fence({**HERE, "m3": ill("inactive")}, states={"192.0.2.2:2377": "closed"}, lost=["m2"])["reasons"] == []
 
 
@@ -509,7 +510,7 @@ def test_a_restore_is_fenced_by_what_swarm_info_returns(info_of: Callable[..., d
         "second: its engine runs as a member of swarm blue (state manager)"
     ]
     stopped = fence({"second": info_of(running=False), "m3": ill("inactive")}, addresses=addresses)
-    assert stopped == {"reasons": [], "stopped": ["m3", "second"], "stale": ["second"], "lost": []}
+    assert stopped == {"reasons": [], "stopped": ["m3", "second"], "stale": ["second"], "running": [], "lost": []}
 
 
 # Retention of collected archives
@@ -697,12 +698,12 @@ def test_a_restore_is_reported_beside_its_archive() -> None:
         "configs": [],
     }
     quorum = {"reasons": [{"message": "2 managers stand no loss", "remedy": "Add a manager"}]}
-    assert module.restore_report(restored_swarm(), manifest={"inventory": inventory}, quorum=quorum) == [
+    assert module.swarm_report(restored_swarm(), before=inventory, quorum=quorum) == [
         "swarm blue, autolock on",
-        "services: archived 2, now 2: IDs equal",
-        "networks: archived 1, now 1: IDs equal",
-        "secrets: archived 1, now 0: missing: key",
-        "configs: archived 0, now 1: added since: new",
+        "services: before 2, now 2: IDs equal",
+        "networks: before 1, now 1: IDs equal",
+        "secrets: before 1, now 0: missing: key",
+        "configs: before 0, now 1: added since: new",
         "manager m1 (id-m1): ready, active, leader at 192.0.2.1:2377",
         "manager m2 (id-m2): ready, active, reachable at 192.0.2.2:2377",
         "worker w1 (id-w1): ready, active",
@@ -712,7 +713,7 @@ def test_a_restore_is_reported_beside_its_archive() -> None:
 
 
 def test_a_restore_without_manifest_is_reported_by_names() -> None:
-    lines = module.restore_report({**restored_swarm(), "cluster": {"id": "blue", "autolock": False}}, manifest=None)
+    lines = module.swarm_report({**restored_swarm(), "cluster": {"id": "blue", "autolock": False}})
     assert lines[:4] == [
         "swarm blue, autolock off",
         "services: 2 (agent, web)",

@@ -16,7 +16,7 @@ from typing import Any, Callable, Iterator
 import pytest
 import requests.exceptions
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _node_key, _raft_store
+from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _force_new_cluster, _node_key, _raft_store
 from ansible_collections.quorate.swarm.plugins.module_utils import _restore as module
 from ansible_collections.quorate.swarm.plugins.module_utils._backup import Backup, BackupOptions
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
@@ -262,7 +262,8 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
         world.asked.append((list(addresses), cluster_id))
         return world.peers
 
-    monkeypatch.setattr(module, "probe_all", probe_all)
+    for user in (module, _force_new_cluster):
+        monkeypatch.setattr(user, "probe_all", probe_all)
     monkeypatch.setattr(_raft_store, "position", raft_position)
     monkeypatch.setattr(_raft_store, "contents", raft_contents)
     world.back_up()
@@ -291,6 +292,7 @@ def test_a_swarm_is_restored_in_order(world: World, clock: Clock) -> None:
         "stop",
         "swap the state directories",
         "start",
+        "look for other managers once more",
         "force a new cluster",
         "wait for the leader",
         "compare",
@@ -338,9 +340,20 @@ def test_nothing_is_changed_while_it_is_prepared(world: World) -> None:
     ]
 
 
-def test_all_other_managers_of_the_archive_are_asked(world: World) -> None:
+def test_all_other_managers_of_the_archive_are_asked_at_first_and_at_last(world: World) -> None:
     world.make()
-    assert world.asked == [(["192.0.2.1:2377", "192.0.2.3:2377"], "blue")]
+    assert world.asked == [(["192.0.2.1:2377", "192.0.2.3:2377"], "blue")] * 2
+
+
+def test_a_manager_that_comes_up_meanwhile_is_refused_and_everything_put_back(world: World) -> None:
+    world.put_into_old_swarm()
+    before = world.host.tree()
+    late = [Peer("192.0.2.1:2377", "alive", "it answers")]
+    world.host.state.before["swap"] = lambda: setattr(world, "peers", late)
+    with pytest.raises(Refused, match="192.0.2.1:2377: it answers"):
+        world.make(replace_state=True)
+    assert world.effects == ["arm", "stop", "swap", "start", *BACK]
+    assert world.host.tree() == before
 
 
 def test_the_switch_would_put_everything_back(world: World) -> None:
@@ -435,7 +448,7 @@ def test_the_only_manager_of_a_swarm_leads_by_itself(world: World, key: str) -> 
     result = world.make(unlock_key=key)
     assert world.effects == ["arm", "stop", "swap", "start", "disarm"]
     assert (result["autolock"], world.host.condition) == (bool(key), "manager")
-    assert world.asked == [([], "blue")]
+    assert world.asked == [([], "blue")] * 2
 
 
 def test_a_living_quorum_that_the_fence_did_not_see_is_left_alone(world: World) -> None:

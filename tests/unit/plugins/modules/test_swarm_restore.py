@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _daemon, _raft_store, _restore, _state_dir
+from ansible_collections.quorate.swarm.plugins.module_utils import (
+    _daemon,
+    _force_new_cluster,
+    _raft_store,
+    _restore,
+    _state_dir,
+)
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer
 from ansible_collections.quorate.swarm.plugins.modules import swarm_backup
 from ansible_collections.quorate.swarm.plugins.modules import swarm_restore as module
@@ -50,7 +56,8 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
     hosts.append(FakeHost(tmp_path / "docker", api, node="fresh"))
     hosts[-1].peers_alive = False
     world = World(hosts[-1], archive)
-    monkeypatch.setattr(_restore, "probe_all", lambda addresses, cluster_id: world.peers)
+    for user in (_restore, _force_new_cluster):
+        monkeypatch.setattr(user, "probe_all", lambda addresses, cluster_id: world.peers)
     return world
 
 

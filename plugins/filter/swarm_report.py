@@ -5,21 +5,21 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: restore_report
-short_description: Say how a swarm stands after its restore
+name: swarm_report
+short_description: Say how a swarm stands after it was restored or recovered
 version_added: 0.1.0
 author:
   - the quorate.swarm contributors (@quorate)
 description:
-  - Puts what was archived beside what is there, as lines for people.
+  - Puts what was there before beside what is there now, as lines for people.
 positional: _input
 options:
   _input:
-    description: What M(quorate.swarm.swarm_info) returned on the restored manager.
+    description: What M(quorate.swarm.swarm_info) returned on the manager.
     type: dict
     required: true
-  manifest:
-    description: The manifest of the archive, or null for an archive without one.
+  before:
+    description: The inventory before, such as C(inventory) in the manifest of an archive. Empty where it is not known.
     type: dict
   quorum:
     description: What M(quorate.swarm.swarm_quorum) returned with O(quorate.swarm.swarm_quorum#module:report_only).
@@ -29,7 +29,7 @@ options:
 EXAMPLES = r"""
 - name: Report
   ansible.builtin.debug:
-    msg: "{{ swarm | quorate.swarm.restore_report(manifest=backups.archives[0].manifest) }}"
+    msg: "{{ swarm | quorate.swarm.swarm_report(before=backups.archives[0].manifest.inventory) }}"
 """
 
 RETURN = r"""
@@ -45,12 +45,12 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
-def restore_report(swarm: t.Any, manifest: t.Any = None, quorum: t.Any = None) -> t.Any:
-    return _fleet.restore_report(swarm, manifest=manifest, quorum=quorum)
+def swarm_report(swarm: t.Any, before: t.Any = None, quorum: t.Any = None) -> t.Any:
+    return _fleet.swarm_report(swarm, before=before, quorum=quorum)
 
 
 class FilterModule:
-    """The filter quorate.swarm.restore_report."""
+    """The filter quorate.swarm.swarm_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"restore_report": in_templates("restore_report", restore_report)}
+        return {"swarm_report": in_templates("swarm_report", swarm_report)}

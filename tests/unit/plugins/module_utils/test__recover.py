@@ -1,0 +1,444 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from ansible_collections.quorate.swarm.plugins.module_utils import _force_new_cluster, _node_key, _raft_store
+from ansible_collections.quorate.swarm.plugins.module_utils import _recover as module
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
+from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
+    BadArchive,
+    EngineError,
+    Locked,
+    NotAManager,
+    Refused,
+    SwarmError,
+    Unreachable,
+    Unsettled,
+    WrongKey,
+)
+from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer
+from ansible_collections.quorate.swarm.tests.unit.fake_engine import NO_DECISION, FakeApi, in_turn
+from ansible_collections.quorate.swarm.tests.unit.fake_host import (
+    KEY,
+    NODE_KEY,
+    OTHER_UNLOCK_KEY,
+    UNLOCK_KEY,
+    WAL,
+    FakeHost,
+    raft_contents,
+    raft_position,
+)
+from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
+
+STOPPED = ["arm", "stop", "copy", "swap", "start"]
+UP = [*STOPPED, "force new cluster", "disarm"]
+BACK = ["stop", "put back", "start"]
+DOWN = ("id-m1", "192.0.2.3")
+
+
+class Killed(BaseException):
+    """The process was killed with a signal that nobody can ignore."""
+
+
+class World:
+    """The manager m2 of a swarm of three, whose other two managers are gone."""
+
+    def __init__(self, tmp_path: Path, api: FakeApi) -> None:
+        self.host = FakeHost(tmp_path / "docker", api)
+        self.host.peers_alive = False
+        self.peers = [Peer("192.0.2.1:2377", "silent", "no answer"), Peer("192.0.2.3:2377", "closed", "it is up")]
+        self.asked: list[tuple[list[str], str]] = []
+
+    @property
+    def effects(self) -> list[str]:
+        return self.host.effects
+
+    def probe_all(self, addresses: Any, *, cluster_id: str) -> list[Peer]:
+        self.asked.append((list(addresses), cluster_id))
+        return self.peers
+
+    def recovery(self, **more: Any) -> module.Recover:
+        options = {
+            "unlock_key": "",
+            "down_managers": DOWN,
+            "settle_timeout": 0,
+            "wait_timeout": 20,
+            "dead_man_timeout": 600,
+        }
+        return module.Recover(
+            engine=Engine(),
+            daemon=Daemon(self.host.run, systemd=True),
+            state=self.host.state,
+            options=module.RecoverOptions(**{**options, **more}),
+            host_addresses=frozenset(self.host.addresses),
+        )
+
+    def make(self, **more: Any) -> dict[str, Any] | None:
+        """Recover, if there is something to recover."""
+        recovery = self.recovery(**more)
+        killed = False
+        try:
+            result = recovery.run() if recovery.prepare() else None
+            self.came_back = recovery.cluster.came_back
+            return result
+        except Killed:
+            killed = True
+            raise
+        finally:
+            if not killed:
+                recovery.cleanup()
+
+    def names(self) -> list[str]:
+        """What lies beside the state directory and in its place, without time stamps."""
+        return sorted(path.name.partition("-20")[0] for path in self.host.state.path.parent.iterdir())
+
+
+@pytest.fixture
+def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World(tmp_path, api)
+    for user in (module, _force_new_cluster):
+        monkeypatch.setattr(user, "probe_all", world.probe_all)
+    monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "contents", raft_contents)
+    monkeypatch.setattr(world.host.state, "require_room", lambda needed: None)
+    world.host.join()
+    return world
+
+
+@pytest.fixture
+def autolocked(world: World) -> World:
+    world.host.join(unlock_key=UNLOCK_KEY)
+    return world
+
+
+# Where nothing is lost
+
+
+def test_a_swarm_with_a_quorum_is_left_alone(world: World) -> None:
+    world.host.peers_alive = True
+    before = world.host.tree()
+    assert world.make() is None
+    assert (world.effects, world.asked, world.host.tree()) == ([], [], before)
+
+
+def test_an_election_is_waited_for(world: World) -> None:
+    """While it runs, the engine hangs, or says that there is no leader."""
+
+    info = world.host.api.answers["/info"]
+
+    def end_election(request: Any) -> Any:
+        world.host.peers_alive = True
+        return info(request)  # type: ignore[operator]
+
+    world.host.api.answers["/info"] = in_turn(info, [500, {"message": NO_DECISION}], end_election)
+    assert world.make(settle_timeout=30) is None
+    assert world.effects == []
+
+
+def test_without_the_time_to_wait_an_election_is_no_lost_quorum(world: World) -> None:
+    world.host.api.answers["/info"] = [500, {"message": NO_DECISION}]
+    with pytest.raises(Unsettled) as caught:
+        world.make()
+    assert "An election may be running" in str(caught.value)
+    assert "settle_timeout" in str(caught.value)
+    assert world.effects == []
+
+
+# What is done
+
+
+def test_a_swarm_is_recovered_in_order(world: World) -> None:
+    before = {name: content for name, content in world.host.tree().items() if not name.endswith(".tmp")}
+    result = world.make()
+    assert result is not None
+    assert world.effects == UP
+    assert world.host.condition == "manager"
+    assert (result["cluster_id"], result["node_id"], result["address"]) == ("blue", "id-m2", "192.0.2.2")
+    assert (result["autolock"], result["difference"]) == (False, {})
+    assert world.names() == ["swarm", "swarm.quarantine"]
+    quarantine = Path(result["quarantine"])
+    kept = {f"swarm/{path.relative_to(quarantine)}" for path in quarantine.rglob("*") if path.is_file()}
+    assert kept >= before.keys()
+    assert world.asked == [(["192.0.2.1:2377", "192.0.2.3:2377"], "blue")] * 2
+    assert (world.host.switch, world.host.stale) == (None, 0)
+
+
+def test_the_copy_is_made_while_the_engine_is_stopped(world: World) -> None:
+    seen: list[bool] = []
+    world.host.state.before["copy"] = lambda: seen.append(world.host.running)
+    world.make()
+    assert seen == [False]
+
+
+def test_an_autolocked_swarm_is_recovered_under_its_key(autolocked: World) -> None:
+    result = autolocked.make(unlock_key=UNLOCK_KEY)
+    assert result is not None
+    assert autolocked.effects == UP
+    assert result["autolock"] is True
+    node_key = _node_key.parse_node_key((autolocked.host.state.path / NODE_KEY).read_bytes())
+    assert node_key.sealed
+    assert _node_key.opens(node_key, KEY)
+    kept = _node_key.parse_node_key((Path(result["quarantine"]) / NODE_KEY).read_bytes())
+    assert kept.sealed
+
+
+def test_after_a_restart_it_is_recovered_too(world: World) -> None:
+    world.host.run(["systemctl", "start", "docker.service"])
+    world.effects.clear()
+    assert world.make() is not None
+
+
+# The lost managers come back while it runs
+
+
+def come_back(world: World, *, alive: str = "alive", quorum: bool = True) -> None:
+    """Let another manager answer, and the swarm have a quorum, as soon as this engine is started again."""
+
+    def appear() -> None:
+        world.host.peers_alive = quorum
+        world.peers = [Peer("192.0.2.1:2377", alive, "manager id-m1 of this swarm answers")]
+
+    world.host.state.before["swap"] = appear
+
+
+@pytest.mark.parametrize("alive", ["alive", "silent"])
+def test_a_quorum_that_comes_back_is_left_alone(world: World, alive: str) -> None:
+    come_back(world, alive=alive)
+    result = world.make()
+    assert result == {"cluster_id": "blue", "node_id": "id-m2", "quarantine": None}
+    assert world.came_back
+    assert world.effects == [*STOPPED, "disarm"]
+    assert world.host.condition == "manager"
+    assert world.names() == ["swarm"]
+
+
+def test_a_quorum_that_comes_back_seals_the_key_again(autolocked: World) -> None:
+    come_back(autolocked)
+    autolocked.make(unlock_key=UNLOCK_KEY)
+    assert autolocked.effects == [*STOPPED, "disarm"]
+    assert _node_key.parse_node_key((autolocked.host.state.path / NODE_KEY).read_bytes()).sealed
+
+
+def test_a_manager_that_comes_up_without_a_quorum_is_refused(world: World) -> None:
+    come_back(world, quorum=False)
+    before = world.host.tree()
+    with pytest.raises(Refused, match="manager id-m1 of this swarm answers"):
+        world.make()
+    assert world.effects == [*STOPPED, *BACK, "disarm"]
+    assert (world.host.tree(), world.names()) == (before, ["swarm"])
+
+
+# What is refused before anything is changed
+
+
+def refused(world: World, error: type[SwarmError], **more: Any) -> SwarmError:
+    before = world.host.tree()
+    with pytest.raises(error) as caught:
+        world.make(**more)
+    assert (world.effects, world.host.tree(), world.names()) == ([], before, ["swarm"])
+    assert world.host.api.asked("POST") == []
+    for key in (UNLOCK_KEY, OTHER_UNLOCK_KEY, "a slip"):
+        assert key not in f"{caught.value} {caught.value.details}"
+    return caught.value
+
+
+def be_worker(world: World) -> None:
+    info = world.host.api.answers["/info"]
+
+    def answer(request: Any) -> Any:
+        status, body = info(request)  # type: ignore[operator]
+        body["Swarm"].update(ControlAvailable=False, Error="", LocalNodeState="active")
+        return [status, body]
+
+    world.host.api.answers["/info"] = answer
+
+
+@pytest.mark.parametrize(
+    ("put", "error", "remedy"),
+    [
+        (lambda world: setattr(world.host, "running", False), Unreachable, "Start the engine first"),
+        (lambda world: (world.host.state.path / "docker-state.json").unlink(), NotAManager, "on a manager"),
+        (be_worker, NotAManager, "on a manager"),
+    ],
+    ids=["down", "inactive", "worker"],
+)
+def test_a_host_that_is_no_manager_is_refused(
+    world: World, put: Callable[[World], None], error: type[SwarmError], remedy: str
+) -> None:
+    put(world)
+    assert remedy in str(refused(world, error))
+
+
+def test_a_locked_manager_is_refused(autolocked: World) -> None:
+    autolocked.host.unlocked = False
+    assert "Unlock it first (swarm_unlock)" in str(refused(autolocked, Locked, unlock_key=UNLOCK_KEY))
+
+
+@pytest.mark.parametrize("state", ["alive", "unclear"])
+def test_a_manager_that_answers_is_refused_even_when_it_is_named(world: World, state: str) -> None:
+    world.peers[1] = Peer("192.0.2.3:2377", state, "manager id-m3 of this swarm answers")
+    assert "192.0.2.3:2377: manager id-m3 of this swarm answers" in str(refused(world, Refused))
+
+
+@pytest.mark.parametrize("state", ["silent", "closed"])
+@pytest.mark.parametrize("down", [(), ("id-m1",), ("id-m1", "192.0.2.33", "m3")])
+def test_a_manager_that_is_not_known_to_be_down_is_refused(world: World, state: str, down: tuple[str, ...]) -> None:
+    world.peers[1] = Peer("192.0.2.3:2377", state, "the cause")
+    error = refused(world, Refused, down_managers=down)
+    assert "not every other manager is known to be down" in str(error)
+    assert "id-m3 at 192.0.2.3:2377: the cause" in str(error)
+    assert "down_managers" in str(error)
+    assert error.details["managers"] == ["id-m3"] if down else ["id-m1", "id-m3"]
+
+
+@pytest.mark.parametrize("name", ["id-m3", "192.0.2.3", "192.0.2.3:2377"])
+def test_a_manager_is_named_by_its_id_or_its_address(world: World, name: str) -> None:
+    assert world.make(down_managers=("192.0.2.1", name)) is not None
+
+
+def test_a_manager_that_is_in_another_swarm_by_now_needs_no_name(world: World) -> None:
+    world.peers[1] = Peer("192.0.2.3:2377", "other", "it is a manager of swarm green")
+    assert world.make(down_managers=("id-m1",)) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "cause"),
+    [
+        ("", "the swarm is autolocked, and no unlock key was given (kek-version 18)"),
+        (OTHER_UNLOCK_KEY, "does not fit"),
+        ("a slip", "it is not"),
+    ],
+)
+def test_a_key_that_does_not_fit_is_refused(autolocked: World, key: str, cause: str) -> None:
+    assert cause in str(refused(autolocked, WrongKey, unlock_key=key))
+
+
+def test_a_host_without_its_raft_address_is_refused(world: World) -> None:
+    world.host.addresses = ["192.0.2.9"]
+    error = refused(world, Refused)
+    assert "its raft address is 192.0.2.2, which is no address of this host" in str(error)
+
+
+def test_a_state_directory_of_another_node_is_refused(world: World) -> None:
+    info = world.host.api.answers["/info"]
+
+    def answer(request: Any) -> Any:
+        status, body = info(request)  # type: ignore[operator]
+        body["Swarm"]["NodeID"] = "id-other"
+        return [status, body]
+
+    world.host.api.answers["/info"] = answer
+    assert "is that of node id-m2, and the engine is node id-other" in str(refused(world, Refused))
+
+
+def test_a_damaged_state_directory_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(directory: Path, *dummy: Any) -> Any:
+        raise BadArchive(f"use {directory / WAL}", "the checksum does not match")
+
+    monkeypatch.setattr(_raft_store, "position", damaged)
+    monkeypatch.setattr(_raft_store, "contents", damaged)
+    assert "the checksum does not match" in str(refused(world, BadArchive))
+
+
+def test_a_state_directory_that_cannot_be_renamed_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.ismount", lambda path: path == world.host.state.path)
+    assert "it is a mount point" in str(refused(world, Refused))
+
+
+def test_room_is_needed_for_the_copy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(world.host.state, "require_room", asked.append)
+    size = world.host.state.size()
+    world.make()
+    assert asked == [size]
+
+
+def test_another_operation_on_this_host_is_refused(world: World) -> None:
+    world.host.switch = (180, "of a backup")
+    refused(world, Refused)
+    assert world.host.switch == (180, "of a backup")
+
+
+def test_the_key_is_not_shown_by_the_options(world: World) -> None:
+    assert UNLOCK_KEY not in repr(world.recovery(unlock_key=UNLOCK_KEY).options)
+
+
+# Rolling back
+
+
+def moved(world: World) -> None:
+    world.host.on_force = lambda store: world.host.me(store)["ManagerStatus"].update(Addr="192.0.2.99:2377")
+
+
+def no_force(world: World) -> None:
+    def fail(dummy: Any) -> Any:
+        world.effects.append("force new cluster")
+        return [500, {"message": "manager stopped"}]
+
+    world.host.api.answers["POST /swarm/init"] = fail
+
+
+def no_service(world: World) -> None:
+    world.host.on_force = lambda store: store["services"].clear()
+
+
+def no_copy(world: World) -> None:
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    world.host.state.before["copy"] = fail
+
+
+@pytest.mark.parametrize(
+    ("break_it", "effects", "cause"),
+    [
+        (no_copy, ["arm", "stop", "copy"], "No space left on device"),
+        (no_force, [*STOPPED, "force new cluster"], "manager stopped"),
+        (no_service, [*STOPPED, "force new cluster"], "1 services are missing: web"),
+        (moved, [*STOPPED, "force new cluster"], "which is no address of this host"),
+    ],
+)
+def test_every_failure_puts_everything_back(
+    world: World, break_it: Callable[[World], None], effects: list[str], cause: str
+) -> None:
+    before = world.host.tree()
+    break_it(world)
+    with pytest.raises(SwarmError, match=cause) as caught:
+        world.make()
+    assert world.effects == [*effects, *BACK, "disarm"]
+    assert (world.host.tree(), world.names(), world.host.condition) == (before, ["swarm"], "leaderless")
+    assert caught.value.details["rolled_back"] is True
+
+
+def test_an_autolocked_manager_is_unlocked_again_when_it_is_put_back(autolocked: World) -> None:
+    no_force(autolocked)
+    with pytest.raises(EngineError):
+        autolocked.make(unlock_key=UNLOCK_KEY)
+    assert autolocked.effects == [*STOPPED, "force new cluster", *BACK, "unlock", "disarm"]
+    assert autolocked.host.condition == "leaderless"
+
+
+@pytest.mark.parametrize("when", ["copy", "swap"])
+def test_the_host_puts_everything_back_by_itself_when_it_is_killed(autolocked: World, when: str) -> None:
+    def kill() -> None:
+        raise Killed
+
+    before = autolocked.host.tree()
+    autolocked.host.state.before[when] = kill
+    with pytest.raises(Killed):
+        autolocked.make(unlock_key=UNLOCK_KEY)
+    autolocked.host.go_off()
+    assert (autolocked.host.tree(), autolocked.names()) == (before, ["swarm"])
+
+
+def test_no_secret_is_in_the_result(autolocked: World) -> None:
+    assert "SWM" not in json.dumps(autolocked.make(unlock_key=UNLOCK_KEY))

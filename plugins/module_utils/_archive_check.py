@@ -16,6 +16,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _node_key, _state_facts
+from ansible_collections.quorate.swarm.plugins.module_utils._drill import Drill, folder_beside
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, SwarmError, WrongKey
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import (
     inventory_of_store,
@@ -23,10 +24,11 @@ from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory impo
     uncommitted_facts,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._reissue import Reissued, make_startable
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_KEY
 
 #: What each level adds to the one before it, in order.
-LEVELS = ("manifest", "files", "raft")
+LEVELS = ("manifest", "files", "raft", "boot")
 #: What only a manifest could say.
 _UNKNOWN = (
     "when it was made",
@@ -85,19 +87,52 @@ def contents_of(path: Path, *, level: str, unlock_keys: t.Sequence[bytes], folde
         archive = _archive.verify(path, allow_missing_manifest=True)
         return {"manifest": archive.manifest, **({} if archive.manifest else {"unknown": list(_UNKNOWN)})}
     with opened(path, unlock_keys=unlock_keys, folder=folder) as found:
-        facts, contents = found.facts, found.facts.contents
-        if contents is None:
-            raise BadArchive(f"verify the archive {path}", "it holds the state of a worker", "Use one of a manager")
-        return {
-            "manifest": found.manifest,
-            "unknown": [] if found.archive.manifest else list(_UNKNOWN),
-            "inventory": inventory_of_store(contents, sizes=True),
-            "managers": [{"id": member.node_id, "address": member.address} for member in contents.members],
-            "uncommitted": uncommitted_facts(contents),
-            "unlock_key_is_current": facts.key_is_current,
-            "restorable_until": facts.root_ca_expires if contents.cluster.root_ca_key else facts.certificate_expires,
-            "warnings": [*facts.warnings, *found.warnings],
-        }
+        return _told(found)
+
+
+def boot(path: Path, *, unlock_keys: t.Sequence[bytes], place: StateDir, wait_timeout: int) -> dict[str, t.Any]:
+    """Verify an archive at the level C(boot): let its swarm come back, and tell what came, beside what C(raft) tells.
+
+    Args:
+        path: The archive, also one that somebody made with tar.
+        unlock_keys: Unlock keys, one of which may open it.
+        place: A state directory, beside which a private folder is made.
+        wait_timeout: Seconds for each wait.
+
+    Raises:
+        SwarmError: As contents_of() does; or the swarm does not come back.
+    """
+    with folder_beside(place) as folder, opened(path, unlock_keys=unlock_keys, folder=folder) as found:
+        told = _told(found)
+        drill = Drill(
+            found.copy,
+            found.facts,
+            unlock_key=found.unlock_key,
+            hostname=found.manifest["node"]["hostname"],
+            folder=folder,
+            wait_timeout=wait_timeout,
+        )
+        reissued = dataclasses.asdict(found.reissued) if found.reissued else None
+        return {**told, "boot": {**drill.run(), "certificate_reissued": reissued}}
+
+
+def _told(found: Opened) -> dict[str, t.Any]:
+    """What the level C(raft) knows."""
+    facts, contents = found.facts, found.facts.contents
+    if contents is None:
+        raise BadArchive(
+            f"verify the archive {found.archive.path}", "it holds the state of a worker", "Use one of a manager"
+        )
+    return {
+        "manifest": found.manifest,
+        "unknown": [] if found.archive.manifest else list(_UNKNOWN),
+        "inventory": inventory_of_store(contents, sizes=True),
+        "managers": [{"id": member.node_id, "address": member.address} for member in contents.members],
+        "uncommitted": uncommitted_facts(contents),
+        "unlock_key_is_current": facts.key_is_current,
+        "restorable_until": facts.root_ca_expires if contents.cluster.root_ca_key else facts.certificate_expires,
+        "warnings": [*facts.warnings, *found.warnings],
+    }
 
 
 @contextlib.contextmanager

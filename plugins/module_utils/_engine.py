@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
@@ -88,6 +89,11 @@ def without_data(chunks: t.Iterable[bytes]) -> bytes:
         kept += rest[:sure]
         rest = rest[sure:]
     return bytes(kept + rest)
+
+
+def as_list(chunks: t.Iterable[bytes]) -> bytes:
+    """Make a list of a stream of JSON objects, one a line."""
+    return b"[" + b",".join(b"".join(chunks).splitlines()) + b"]"
 
 
 class Engine:
@@ -290,6 +296,16 @@ class Engine:
         """The configs without their data."""
         attempted = "read the names of the configs"
         return self.call("GET", "/configs", attempted=attempted, timeout=PATIENT, keep=without_data)
+
+    def containers(self) -> list[Json]:
+        """The containers of this host, those that do not run included."""
+        return self.call("GET", "/containers/json", attempted="read the containers", params={"all": "true"})
+
+    def container_events(self) -> list[Json]:
+        """What this engine remembers of its containers, up to 256 events of all kinds: created, started, died ..."""
+        params = {"since": "0", "until": str(int(time.time()) + 1), "filters": '{"type":["container"]}'}
+        attempted = "read the events of containers"
+        return self.call("GET", "/events", attempted=attempted, params=params, keep=as_list)
 
     def inventory(self) -> Inventory:
         """Read all that a swarm consists of. Only on a manager with a leader."""

@@ -431,3 +431,37 @@ def swarm_report(
     )
     lines.extend(f"{reason['message']}: {reason['remedy']}" for reason in (quorum or {}).get("reasons") or ())
     return lines
+
+
+def verify_report(archives: t.Iterable[t.Mapping[str, t.Any]], *, level: str) -> list[str]:
+    """Say which archives are good, and what came back from them.
+
+    Args:
+        archives: What swarm_backup_info returns of each.
+        level: The level at which it verified them.
+    """
+    entries = list(archives)
+    lines = [f"{sum(entry['good'] for entry in entries)} of {len(entries)} archives good at level {level}"]
+    for entry in entries:
+        boot = entry.get("boot")
+        if not entry["good"]:
+            lines.append(f"{entry['path']}: NOT GOOD: {entry['problem']}")
+        elif boot:
+            parts = [
+                f"{len(boot['inventory'][kind])} {kind}" for kind in ("services", "networks", "secrets", "configs")
+            ]
+            parts.append("no container")
+            if boot["key"] == "proven":
+                parts.append("unlock key proven")
+            if boot["certificate_reissued"]:
+                parts.append(
+                    f"node certificate issued again, it had expired at {boot['certificate_reissued']['expired']}"
+                )
+            seconds = sum(step["seconds"] for step in boot["steps"])
+            lines.append(
+                f"{entry['path']}: swarm {boot['cluster_id']} came back on engine {boot['engine_version']} "
+                f"in {seconds:.0f} s: {', '.join(parts)}"
+            )
+        else:
+            lines.append(f"{entry['path']}: good")
+    return lines

@@ -12,8 +12,10 @@ version_added: 0.1.0
 description:
   - Lists the archives in a directory, newest first, with what their manifests say, and verifies them as far as O(level)
     says.
-  - It needs neither a running swarm nor a Docker Engine, and changes nothing. No value of a secret or config is read.
+  - It needs no running swarm, and a Docker Engine only for O(level=boot). It changes nothing. No value of a secret or
+    config is read.
 extends_documentation_fragment:
+  - quorate.swarm.state_directory
   - quorate.swarm.attributes
   - quorate.swarm.attributes.info_module
 options:
@@ -36,17 +38,30 @@ options:
       - V(raft) extracts the archive into a private temporary folder, checks the certificates and keys, proves the
         checksums of the raft store, opens every record of it, and compares what is in it with the manifest. The folder
         is in C(remote_tmp), which needs room for the state directory.
+      - V(boot) does that too, and then starts an engine of its own from the copy, forces a new cluster as a restore does,
+        compares the swarm that comes back, and if it is autolocked, restarts it, and sees another unlock key rejected and
+        the archive's accepted. It takes half a minute for each archive, root, and the programs of a Docker Engine on this
+        host, whose own engine, if it runs, is not touched.
+      - That private engine has no network but a loopback device, sees the files of this host read-only, has neither
+        images nor a runtime, so that no task of the swarm runs, and has the lowest priority. Nothing of it is left, also
+        when this module is killed. Its folder is beside the state directory of this host (O(state_directory)).
     type: str
-    choices: [manifest, files, raft]
+    choices: [manifest, files, raft, boot]
     default: files
   unlock_keys:
     description:
-      - Unlock keys, for the level V(raft) on archives of autolocked swarms. For each archive, the one that opens it is
-        used.
+      - Unlock keys, for the levels V(raft) and V(boot) on archives of autolocked swarms. For each archive, the one that
+        opens it is used.
     type: list
     elements: str
+  wait_timeout:
+    description:
+      - Seconds to wait at the level V(boot) until the private engine has loaded the state, and again until it leads.
+    type: int
+    default: 120
 requirements:
-  - cryptography and PyNaCl, for the level V(raft)
+  - cryptography and PyNaCl, for the levels V(raft) and V(boot)
+  - the Docker SDK for Python, and the programs C(dockerd), C(containerd), C(ip) and C(unshare), for the level V(boot)
 seealso:
   - module: quorate.swarm.swarm_backup
   - module: quorate.swarm.swarm_restore
@@ -64,6 +79,14 @@ EXAMPLES = r"""
     level: raft
     unlock_keys: "{{ vault_swarm_unlock_keys }}"
   register: backups
+
+- name: Prove that the swarm comes back from an archive
+  quorate.swarm.swarm_backup_info:
+    archive: /srv/swarm-backups/swarm_2jt0p6gmnx0cgpq3gm1vl9vvt_x1n8lbvdvhs6zbzmrs7sbk1gh_20260131T020304Z.tar.gz
+    level: boot
+    unlock_keys: "{{ vault_swarm_unlock_keys }}"
+  register: drill
+  failed_when: not drill.archives[0].good
 
 - name: Fail when the newest archive is not good
   ansible.builtin.assert:
@@ -89,6 +112,9 @@ archives:
       type: bool
     problem:
       description: What is wrong with it, or null.
+      type: str
+    error:
+      description: Kind of the problem, such as V(bad_archive) or V(wrong_key), or null.
       type: str
     manifest:
       description:
@@ -129,31 +155,76 @@ archives:
       description: Signs of earlier damage, and that the node certificate has expired. Only at the level V(raft), of a good archive.
       type: list
       elements: str
+    boot:
+      description: What came back. Only at the level V(boot), of a good archive.
+      type: dict
+      contains:
+        engine_version:
+          description: Version of the engine that started from the archive.
+          type: str
+        cluster_id:
+          description: Cluster ID of the swarm.
+          type: str
+        node_id:
+          description: Node ID of its manager.
+          type: str
+        address:
+          description: Address by which the swarm knows that manager.
+          type: str
+        autolock:
+          description: Whether the swarm is autolocked.
+          type: bool
+        key:
+          description:
+            - V(proven) when the restarted engine rejected another unlock key and accepted this one, V(not_needed) without
+              autolock.
+          type: str
+        inventory:
+          description: What came back, by kind (nodes, services, networks, secrets, configs).
+          type: dict
+        difference:
+          description: What came back beyond the archived inventory, by kind.
+          type: dict
+        containers:
+          description: How many containers the private engine had. Always 0; else the archive would not be good.
+          type: int
+        certificate_reissued:
+          description: C(expired) and C(expires) of a node certificate that was issued again, or null.
+          type: dict
+        steps:
+          description: The steps that were taken, as C(step) and C(seconds).
+          type: list
+          elements: dict
 directory:
   description: The directory that was looked at, or null when O(archive) was given.
   returned: success
   type: str
 """
 
+import functools
 import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _archive_check
+from ansible_collections.quorate.swarm.plugins.module_utils._argspec import STATE_DIRECTORY_ARGUMENTS
+from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._node_key import parse_unlock_key
+from ansible_collections.quorate.swarm.plugins.module_utils._private_engine import require_programs
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 
 
 def entry_of(
-    listed: _archive.Listed, *, level: str, unlock_keys: t.Sequence[bytes], folder: Path, allow_foreign: bool
+    listed: _archive.Listed, verify: t.Callable[[Path], dict[str, t.Any]] | None, *, allow_foreign: bool
 ) -> dict[str, t.Any]:
-    """Describe one archive, after verifying it as far as the level says."""
+    """Describe one archive, with what its verification tells, where there is one."""
     problem = listed.problem
     found: dict[str, t.Any] = {"manifest": listed.manifest}
-    if level != "manifest" and (problem is None or (listed.is_foreign and allow_foreign)):
+    if verify is not None and (problem is None or (listed.is_foreign and allow_foreign)):
         try:
-            found.update(_archive_check.contents_of(listed.path, level=level, unlock_keys=unlock_keys, folder=folder))
+            found.update(verify(listed.path))
             problem = None
         except SwarmError as error:
             problem = error
@@ -163,39 +234,52 @@ def entry_of(
         "size": listed.size,
         "good": problem is None,
         "problem": str(problem) if problem else None,
+        "error": problem.kind if problem else None,
         **found,
     }
+
+
+def verification(module: AnsibleModule) -> t.Callable[[Path], dict[str, t.Any]] | None:
+    """What verifies an archive at the level that was asked for; nothing at the level C(manifest).
+
+    Raises:
+        SwarmError: It cannot be done with these options, or on this host.
+    """
+    level = module.params["level"]
+    unlock_keys = [parse_unlock_key(key) for key in module.params["unlock_keys"] or ()]
+    if level == "manifest":
+        return None
+    if level == "boot":
+        require_programs()
+        place = StateDir(state_directory(module.params, None))
+        how = {"unlock_keys": unlock_keys, "place": place, "wait_timeout": module.params["wait_timeout"]}
+        return functools.partial(_archive_check.boot, **how)
+    how = {"level": level, "unlock_keys": unlock_keys, "folder": Path(module.tmpdir)}
+    return functools.partial(_archive_check.contents_of, **how)
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            **STATE_DIRECTORY_ARGUMENTS,
             "directory": {"type": "path", "default": "/var/backups/quorate-swarm"},
             "archive": {"type": "path"},
             "level": {"type": "str", "choices": list(_archive_check.LEVELS), "default": "files"},
             "unlock_keys": {"type": "list", "elements": "str", "no_log": True},
+            "wait_timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
     archive, directory = module.params["archive"], module.params["directory"]
     try:
-        unlock_keys = [parse_unlock_key(key) for key in module.params["unlock_keys"] or ()]
+        verify = verification(module)
         if archive:
             listed = [_archive.describe(Path(archive))]
         else:
             listed = _archive.list_archives(Path(directory))
     except SwarmError as error:
         fail(module, error)
-    entries = [
-        entry_of(
-            entry,
-            level=module.params["level"],
-            unlock_keys=unlock_keys,
-            folder=Path(module.tmpdir),
-            allow_foreign=bool(archive),
-        )
-        for entry in listed
-    ]
+    entries = [entry_of(entry, verify, allow_foreign=bool(archive)) for entry in listed]
     module.exit_json(changed=False, archives=entries, directory=None if archive else directory)
 
 

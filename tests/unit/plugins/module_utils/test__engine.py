@@ -335,3 +335,17 @@ def test_touching_a_node_changes_nothing_but_its_version(api: FakeApi) -> None:
     spec = dict(swarm.nodes["id-m1"]["Spec"])
     assert Engine().touch_node("id-m1") == 11
     assert swarm.nodes["id-m1"]["Spec"] == spec
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"), [(b"", []), (b'{"a":1}\n', [{"a": 1}]), (b'{"a":1}\n{"b":2}\n', [{"a": 1}, {"b": 2}])]
+)
+def test_stream_of_objects_is_a_list(stream: bytes, expected: list[Any]) -> None:
+    assert json.loads(_engine.as_list(iter([stream[:3], stream[3:]]))) == expected
+
+
+def test_containers_and_their_events_are_all_that_there_are(api: FakeApi) -> None:
+    api.answers = {"/containers/json?all=true": [200, [{"Id": "a"}]], "/events": [200, {"Action": "die"}]}
+    assert (Engine().containers(), Engine().container_events()) == ([{"Id": "a"}], [{"Action": "die"}])
+    assert api.requests[-1].params["filters"] == '{"type":["container"]}'
+    assert api.requests[-1].params["since"] == "0"

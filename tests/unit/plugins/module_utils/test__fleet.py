@@ -720,3 +720,32 @@ def test_a_restore_without_manifest_is_reported_by_names() -> None:
         "networks: 1 (backend)",
         "secrets: 0 (none)",
     ]
+
+
+# What became of a verification
+
+
+def test_verified_archives_are_counted_and_told() -> None:
+    boot = {
+        "cluster_id": "blue",
+        "engine_version": "28.5.2",
+        "inventory": {"services": [1, 2], "networks": [], "secrets": [1], "configs": []},
+        "key": "proven",
+        "certificate_reissued": {"expired": "2026-01-01T00:00:00Z", "expires": "2026-04-01T00:00:00Z"},
+        "steps": [{"step": "start", "seconds": 20.6}, {"step": "compare", "seconds": 0.7}],
+    }
+    plain = {**boot, "key": "not_needed", "certificate_reissued": None}
+    archives = [
+        {"path": "a", "good": True, "problem": None, "boot": boot},
+        {"path": "b", "good": True, "problem": None, "boot": plain},
+        {"path": "c", "good": False, "problem": "Could not read it."},
+        {"path": "d", "good": True, "problem": None},
+    ]
+    assert module.verify_report(archives, level="boot") == [
+        "3 of 4 archives good at level boot",
+        "a: swarm blue came back on engine 28.5.2 in 21 s: 2 services, 0 networks, 1 secrets, 0 configs, no container, "
+        "unlock key proven, node certificate issued again, it had expired at 2026-01-01T00:00:00Z",
+        "b: swarm blue came back on engine 28.5.2 in 21 s: 2 services, 0 networks, 1 secrets, 0 configs, no container",
+        "c: NOT GOOD: Could not read it.",
+        "d: good",
+    ]

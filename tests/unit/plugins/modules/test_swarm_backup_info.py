@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _state_facts
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import EngineError, Refused
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import archive_name
 from ansible_collections.quorate.swarm.plugins.modules import swarm_backup_info as module
 from ansible_collections.quorate.swarm.tests.unit import real_states
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
+from ansible_collections.quorate.swarm.tests.unit.fake_host import KEY, UNLOCK_KEY
 
 FACTS: dict[str, Any] = {
     "created": "2026-01-01T00:00:00Z",
@@ -186,3 +188,42 @@ def test_malformed_unlock_key_fails_without_being_told(locked: Path, run_module:
     result = run_module(module.main, archive=str(locked), level="raft", unlock_keys=["SWMKEY-1-short"])
     assert (result["failed"], result["error"]) == (True, "wrong_key")
     assert "SWMKEY-1-short" not in json.dumps({name: result[name] for name in ("msg", "error_details")})
+
+
+def test_level_boot_lets_each_archive_come_back(
+    archives: list[Path], run_module: RunModule, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def boot(path: Path, **how: Any) -> dict[str, Any]:
+        asked.append((path, how["unlock_keys"], how["place"].path, how["wait_timeout"]))
+        if path == archives[0]:
+            raise EngineError("let it come back", "it does not")
+        return {"manifest": FACTS, "boot": {"key": "proven"}}
+
+    monkeypatch.setattr(module, "require_programs", lambda: None)
+    monkeypatch.setattr(module._archive_check, "boot", boot)
+    result = run_module(
+        module.main,
+        directory=str(archives[0].parent),
+        level="boot",
+        unlock_keys=[UNLOCK_KEY],
+        state_directory=str(tmp_path / "swarm"),
+        wait_timeout=7,
+    )
+    *good, bad = result["archives"]
+    assert asked == [(path, [KEY], tmp_path / "swarm", 7) for path in reversed(archives)]
+    assert [entry["boot"] for entry in good] == [{"key": "proven"}] * 2
+    assert (bad["good"], bad["error"], "it does not" in bad["problem"]) == (False, "engine_error", True)
+    assert UNLOCK_KEY not in str(result)
+
+
+def test_host_that_cannot_drill_makes_no_archive_bad(
+    archives: list[Path], run_module: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise Refused("run a private engine on this host", "it takes root")
+
+    monkeypatch.setattr(module, "require_programs", refuse)
+    result = run_module(module.main, archive=str(archives[0]), level="boot")
+    assert (result["failed"], result["error"]) == (True, "refused")

@@ -141,7 +141,8 @@ def filter_of(name: str) -> Callable[..., Any]:
 
 
 def decision_of(name: str) -> Callable[..., Any]:
-    (decision,) = (getattr(module, name) for module in DECISIONS if hasattr(module, name))
+    offered = (getattr(module, name, None) for module in DECISIONS)
+    (decision,) = set(offered) - {None}
     return decision
 
 

@@ -14,6 +14,9 @@ import json
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Runner
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
 
+#: Networks of the engine itself. An address in them is one of a container.
+ENGINE_INTERFACES = ("docker0", "docker_gwbridge")
+
 
 @dataclasses.dataclass(frozen=True)
 class HostAddress:

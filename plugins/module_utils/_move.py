@@ -15,11 +15,11 @@ import ipaddress
 import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils._fleet import Info, cluster_of, node_of, state_of
+from ansible_collections.quorate.swarm.plugins.module_utils._host import ENGINE_INTERFACES
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
 
 #: States of a member of a quorum that is not there.
 _WITHOUT_QUORUM = ("quorum_lost", "unsettled", "pending")
-_ENGINE_INTERFACES = ("docker0", "docker_gwbridge")
 
 
 def kind_of(info: Info, address: str) -> str:
@@ -45,7 +45,7 @@ def own_address(info: Info, *, wanted: str, near: str) -> str:
     fixed = [
         known
         for known in info.get("addresses") or ()
-        if known["kind"] == "permanent" and known["interface"] not in _ENGINE_INTERFACES and ":" not in known["address"]
+        if known["kind"] == "permanent" and known["interface"] not in ENGINE_INTERFACES and ":" not in known["address"]
     ]
     names = [known["address"] for known in fixed]
     if wanted:

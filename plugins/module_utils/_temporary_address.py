@@ -32,7 +32,7 @@ from pathlib import Path
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Runner
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused, SwarmError
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import probe
-from ansible_collections.quorate.swarm.plugins.module_utils._host import HostAddress
+from ansible_collections.quorate.swarm.plugins.module_utils._host import ENGINE_INTERFACES, HostAddress
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import KNOWN_MANAGERS
 
@@ -45,8 +45,6 @@ INTERVAL = 30
 LEASE = 3600
 #: Seconds for which the timer leaves the address alone in any case, because the manager with it is only being started.
 HOLD = 900
-#: Networks of the engine itself. An address in them is one of a container.
-_ENGINE_INTERFACES = ("docker0", "docker_gwbridge")
 _ARP = 0x0806
 
 
@@ -91,7 +89,7 @@ def placement(
     subnets = [
         (known.interface, ipaddress.ip_interface(f"{known.address}/{known.prefix}").network)
         for known in addresses
-        if not known.loopback and known.interface not in _ENGINE_INTERFACES and ":" not in known.address
+        if not known.loopback and known.interface not in ENGINE_INTERFACES and ":" not in known.address
     ]
     homes = sorted(
         {(name, network.prefixlen) for name, network in subnets if wanted in network and interface in (None, name)}

@@ -187,3 +187,6 @@ def test_options_reach_the_restore(world: World, run_module: RunModule, monkeypa
     assert parts["host_addresses"] == frozenset(["192.0.2.2", "127.0.0.1"])
     assert parts["daemon"]._service == "docker-ce"
     assert parts["engine_version"]() == "28.5.2"
+    assert parts["loan"] is None
+    run_module(module.main, archive="/root/missing.tar.gz", lend_address=True, interface="eth1", prefix=32)
+    assert seen[1]["loan"] is not None

@@ -193,7 +193,7 @@ def test_malformed_unlock_key_fails_without_being_told(locked: Path, run_module:
 def test_level_boot_lets_each_archive_come_back(
     archives: list[Path], run_module: RunModule, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked = []
+    asked: list[Any] = []
 
     def boot(path: Path, **how: Any) -> dict[str, Any]:
         asked.append((path, how["unlock_keys"], how["place"].path, how["wait_timeout"]))

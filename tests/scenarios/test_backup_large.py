@@ -25,8 +25,8 @@ from quorate_lab.process import wait_until
 MEGABYTE = 1_000_000
 #: Bytes of a config; the engine accepts up to 1000 KiB (moby/swarmkit manager/controlapi/config.go).
 CONFIG = 990 * 1024
-#: They are in the log, and once more in a snapshot.
-CONFIGS = 250 * MEGABYTE // CONFIG + 1
+#: They end in a snapshot, and the engine removes the log before that.
+CONFIGS = 500 * MEGABYTE // CONFIG + 1
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def lab(lab_factory: LabFactory) -> Lab:
     def is_in_a_snapshot() -> bool:
         return any(path.stat().st_size > CONFIGS * CONFIG for path in snapshots.glob("*.snap"))
 
-    wait_until(is_in_a_snapshot, timeout=120, what="a snapshot")
+    wait_until(is_in_a_snapshot, timeout=300, what="a snapshot")
     host.docker("swarm", "update", "--snapshot-interval", "10000")
     wait_until_healthy(host)
     return lab

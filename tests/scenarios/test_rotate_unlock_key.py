@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -276,7 +275,5 @@ def test_the_newest_engine(lab_factory: LabFactory, playbook: RunPlaybook, tmp_p
         rotate_with_everything_up(lab, playbook, escrow)
         rotate_with_a_manager_down(lab, playbook, escrow)
         cut_power(lab, *MANAGERS)
-        began = time.monotonic()
         unlock(lab, playbook, escrow)
         wait_until_healthy(lab.hosts["m1"])
-        assert time.monotonic() - began < 60

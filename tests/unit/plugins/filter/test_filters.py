@@ -141,8 +141,7 @@ def filter_of(name: str) -> Callable[..., Any]:
 
 
 def decision_of(name: str) -> Callable[..., Any]:
-    offered = (getattr(module, name, None) for module in DECISIONS)
-    (decision,) = set(offered) - {None}
+    (decision,) = {getattr(module, name) for module in DECISIONS if hasattr(module, name)}
     return decision
 
 

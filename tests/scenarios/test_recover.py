@@ -20,10 +20,6 @@ from quorate_lab import Host, Lab
 from quorate_lab.process import in_parallel, wait_until
 
 
-def lose_quorum(lab: Lab, lost: list[str]) -> None:
-    in_parallel(lambda name: lab.host(name).kill(), lost)
-
-
 def key_of(lab: Lab) -> dict[str, Any]:
     return {"recover_quorum_unlock_key": lab.unlock_key} if lab.unlock_key else {}
 
@@ -169,7 +165,7 @@ def test_refused_without_the_key_or_while_a_manager_answers(lab: Lab, module: Ru
     wait_until(lambda: is_healthy(m1), timeout=90, what="the swarm to be healthy")
     known = [node_id(host) for host in (m2, m3)]
     in_parallel(Host.kill, [m2, m3])
-    options = {"down_managers": known, "settle_timeout": 35}
+    options: dict[str, Any] = {"down_managers": known, "settle_timeout": 35}
     before = snapshot(m1, live=True)
     keyless = module(lab, "m1", "swarm_recover", **options)
     assert (keyless["failed"], keyless["error"]) == (True, "wrong_key")
@@ -196,18 +192,17 @@ def test_lost_managers_boot_again_in_the_middle(lab_factory: LabFactory, module:
         known = [node_id(host) for host in (m2, m3)]
         in_parallel(Host.kill, [m2, m3])
 
-        def recover(dummy: str) -> dict[str, Any]:
-            return module(lab, "m1", "swarm_recover", down_managers=known, settle_timeout=35)
+        results: list[dict[str, Any]] = []
 
-        def boot(dummy: str) -> None:
+        def recover() -> None:
+            results.append(module(lab, "m1", "swarm_recover", down_managers=known, settle_timeout=35))
+
+        def boot() -> None:
             wait_until(lambda: switch(m1) != "", timeout=120, what="the recovery to begin")
             in_parallel(Host.start, [m2, m3])
 
-        results: dict[str, Any] = {}
-        in_parallel(
-            lambda what: results.update({what: recover(what) if what == "recover" else boot(what)}), ["recover", "boot"]
-        )
-        result = results["recover"]
+        in_parallel(lambda act: act(), [recover, boot])
+        (result,) = results
         assert result.get("outcome") in ("recovered", "quorum_returned") or result["error"] == "refused", result
         wait_until(
             lambda: all(managers(host) == {"m1", "m2", "m3"} for host in hosts), timeout=180, what="one swarm of three"

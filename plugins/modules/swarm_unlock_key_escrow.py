@@ -99,8 +99,8 @@ options:
     type: int
     default: 30
 seealso:
-  - plugin: quorate.swarm.unlock_key_escrow
-    plugin_type: role
+  - module: quorate.swarm.swarm_unlock_key
+  - module: quorate.swarm.swarm_unlock
 author:
   - the quorate.swarm contributors (@quorate)
 """

@@ -61,7 +61,9 @@ def test_fips_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [b"", sealed(b"plain", algorithm=0), sealed(b"plain", algorithm=3), sealed(b"plain")[:-20], b"\xff" * 9]
+    "record",
+    [b"", sealed(b"plain", algorithm=0), sealed(b"plain", algorithm=3), sealed(b"plain")[:-20], b"\xff" * 9],
+    ids=["empty", "in clear", "unknown algorithm", "cut short", "no message"],
 )
 def test_what_is_no_sealed_record(record: bytes) -> None:
     with pytest.raises(ProtobufError):

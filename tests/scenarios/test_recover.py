@@ -66,7 +66,7 @@ def test_a_majority_is_lost_for_good(
         in_parallel(lab.rm, lost)
         taken = {*addresses, worker.address, *(host.address for host in survivors)}
         free = (address for address in lab.network.addresses() if address not in taken)
-        fresh = [lab.add(f"f{number}", address=next(free)) for number in range(1, len(lost) + 1)]
+        fresh = [lab.add(f"m{number + 10}", address=next(free)) for number in range(1, len(lost) + 1)]
         inventory = lab.write_inventory(tmp_path / "inventory")
         variables = {**key_of(lab), "recover_quorum_lost_managers": addresses, "recover_quorum_settle_timeout": 40}
 
@@ -155,7 +155,8 @@ def test_the_minority_of_a_partition_is_refused(lab: Lab, playbook: RunPlaybook,
         assert snapshot(m3, live=True) == before
     finally:
         lab.heal()
-    wait_until(lambda: is_healthy(m1), timeout=90, what="the swarm to be healthy")
+    # The longer it was cut off, the later a manager tries again (gRPC: up to 120 s).
+    wait_until(lambda: is_healthy(m1), timeout=240, what="the swarm to be healthy")
     assert "written-by-the-majority" in {entry["Spec"]["Name"] for entry in ask(m1, "GET", "/configs")}
 
 

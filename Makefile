@@ -6,7 +6,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration lab lab-down build clean checks-ready lab-ready
+.PHONY: help demo test lint unit integration long lab lab-down build clean checks-ready lab-ready
 
 PYTHON := .venv/bin/python
 CHECKS := $(PYTHON) tests/run_checks.py
@@ -31,6 +31,9 @@ unit: checks-ready ## run the unit tests on the oldest and the newest Python the
 
 integration: lab-ready ## run the tests on real hosts; ARGS="tests/scenarios -k backup" runs some of them
 	@$(CHECKS) scenarios -- $(ARGS)
+
+long: lab-ready ## run those tests on real hosts that take too long for "make test"
+	@$(CHECKS) long
 
 lab: lab-ready ## bring up three managers and a worker to play with
 	@$(ROOT) tests/lab/lab up --managers 3 --workers 1

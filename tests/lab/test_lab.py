@@ -20,6 +20,8 @@ from quorate_lab import Host, Lab, LabError, sources
 from quorate_lab.slots import borrowed_lab
 from quorate_lab.state import home
 
+pytestmark = pytest.mark.alone
+
 COMMAND = str(Path(__file__).resolve().with_name("lab"))
 ENGINE = os.environ.get("QUORATE_ENGINE") or "20.10"
 

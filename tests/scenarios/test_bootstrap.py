@@ -19,6 +19,8 @@ from helpers.runner import AnsibleRun, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import wait_until
 
+pytestmark = pytest.mark.long
+
 ZONES = {"m1": "a", "m2": "b", "w1": "b", "w2": "c"}
 
 

@@ -24,6 +24,8 @@ from helpers.runner import AnsibleRun, RunModule, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import in_parallel, wait_until
 
+pytestmark = pytest.mark.long
+
 STATE = "/var/lib/docker/swarm"
 NEW = ("n1", "n2", "n3")
 

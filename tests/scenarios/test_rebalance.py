@@ -21,6 +21,8 @@ from helpers.runner import RunModule, RunPlaybook
 from quorate_lab import Lab
 from quorate_lab.process import wait_until
 
+pytestmark = pytest.mark.long
+
 UNEVEN = {"m1": 3, "w1": 0, "w2": 3}
 EVEN = {"m1": 2, "w1": 2, "w2": 2}
 SCALED = "quorate.swarm.scaled"

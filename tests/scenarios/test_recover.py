@@ -19,6 +19,8 @@ from helpers.runner import RunModule, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import in_parallel, wait_until
 
+pytestmark = pytest.mark.long
+
 
 def key_of(lab: Lab) -> dict[str, Any]:
     return {"recover_quorum_unlock_key": lab.unlock_key} if lab.unlock_key else {}

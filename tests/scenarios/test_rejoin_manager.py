@@ -18,6 +18,8 @@ from helpers.runner import AnsibleRun, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import wait_until
 
+pytestmark = pytest.mark.long
+
 STATE = "/var/lib/docker/swarm"
 
 

@@ -34,6 +34,8 @@ from helpers.runner import AnsibleRun, RunModule, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import in_parallel, wait_until
 
+pytestmark = pytest.mark.alone
+
 # -- all managers are lost -------------------------------------------------------------------------------------------
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import LabFactory
 from helpers.backup import ask, engine_started
 from helpers.escrow import Escrow
 from helpers.runner import RunPlaybook
+
+pytestmark = pytest.mark.long
 
 
 def test_an_archive_that_is_two_rotations_old(lab_factory: LabFactory, playbook: RunPlaybook, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from helpers.runner import AnsibleRun, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import wait_until
 
+pytestmark = pytest.mark.long
+
 MANAGERS = ("m1", "m2", "m3")
 CALLBACKS = Path(__file__).parent / "helpers/callback"
 FINGERPRINT = "uk1:[0-9a-f]{32}"

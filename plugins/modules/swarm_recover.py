@@ -11,7 +11,7 @@ short_description: Recover a Docker Swarm that has lost its quorum, on one survi
 version_added: 0.1.0
 description:
   - Makes this surviving manager the only one of its swarm, by a forced new cluster. Services, networks, secrets, configs, the
-    cluster ID, certificate authority, join tokens and the unlock key stay as they are, and so do the tasks on other nodes.
+    cluster ID, certificate authority, join tokens and the unlock key stay as they are.
   - Waits until an election that may be running is over, and does nothing when the swarm has a quorum then.
   - Works on a copy of the state directory, made while the engine is stopped. If anything fails, the old state is put back
     and the engine started. If this module, the connection or the controller dies, the host does the same by itself (see
@@ -71,7 +71,8 @@ options:
     type: int
     default: 600
 notes:
-  - The engine is stopped and started, and with it the containers of this host.
+  - The engine is stopped and started, and with it the containers of this host. Those on workers run on, but a worker that
+    needs more than 30 seconds to find this manager is taken for down by it, and gets new tasks.
   - Entries that this manager does not know to be committed are dropped by the engine. Where several managers have survived,
     take the one that is the most advanced. The role P(quorate.swarm.recover_quorum#role) does, and it proves on the hosts
     themselves that the other engines are stopped.

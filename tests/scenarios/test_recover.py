@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import ask, changes, fill, is_healthy, node_id, nodes
+from helpers.backup import ask, changes, fill, is_healthy, node_id, nodes, repeated
 from helpers.restore import identity, leftovers, local, managers, running_tasks, snapshot, switch, unlock_key_digest
 from helpers.runner import RunModule, RunPlaybook
 
@@ -77,7 +78,17 @@ def test_a_majority_is_lost_for_good(
         assert changes(refused) == []
         assert "Set recover_quorum_confirmed to true" in " ".join(refused.readable().split())
 
-        playbook(lab, "recover_quorum", {**variables, "recover_quorum_confirmed": True}, inventory=inventory)
+        worker_states: list[str] = []
+
+        def note_worker_state() -> None:
+            for survivor in survivors:
+                with suppress(OSError):
+                    status, listed = survivor.api("GET", "/nodes", timeout=5)
+                    if status == 200:
+                        worker_states.extend(node["Status"]["State"] for node in listed if node["ID"] == worker_id)
+
+        with repeated(note_worker_state, interval=0.5):
+            playbook(lab, "recover_quorum", {**variables, "recover_quorum_confirmed": True}, inventory=inventory)
         leader = next(host for host in survivors if leftovers(host))
         assert identity(leader) == before
         assert unlock_key_digest(leader) == key_digest
@@ -87,7 +98,8 @@ def test_a_majority_is_lost_for_good(
         assert {name: node_id(lab.host(name)) for name in kept} == old_ids
         assert len(ask(leader, "GET", "/nodes")) == variant.managers + 1
         assert node_id(worker) == worker_id
-        assert running_tasks(leader, worker_id) >= tasks
+        if "down" not in worker_states:  # found the recovered manager within 30 s; else the manager starts new tasks
+            assert running_tasks(leader, worker_id) >= tasks
         assert switch(leader) == ""
         assert len(leftovers(leader)) == 1
 

@@ -80,8 +80,8 @@ def move_plan(
         get rid of, C(own), the one to get, C(lent), whether the host has C(old) for a while. C(lend), hosts that are to be
         lent the address by which their swarm knows them, first. C(second), the host that joins before, where there is no
         other manager. C(through), the manager from which the target is demoted, and which it joins. C(through_address),
-        where that one, or the target for the second, is found by those who join. C(leave), whether the target is a node still. C(cluster_id). C(former), the target's own
-        entries in the node list.
+        where that one, or the target for the second, is found by those who join. C(leave), whether the target is a node
+        still. C(cluster_id). C(former), the target's own entries in the node list.
     """
     me = infos[target]
     state, old = state_of(me), known_address(me)

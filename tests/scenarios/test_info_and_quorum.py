@@ -94,7 +94,9 @@ def test_what_a_manager_shows(lab: Lab, module: RunModule) -> None:
         "agent": ("global", 4, 4),
     }
     assert sorted(network["name"] for network in result["networks"]) == ["backend", "ingress"]
-    assert [(secret["name"], sorted(secret)) for secret in result["secrets"]] == [("password", ["id", "name", "version"])]
+    assert [(secret["name"], sorted(secret)) for secret in result["secrets"]] == [
+        ("password", ["id", "name", "version"])
+    ]
     assert [config["name"] for config in result["configs"]] == ["settings"]
     assert result["cluster"]["autolock"] is True
     ca = "/var/lib/docker/swarm/certificates/swarm-root-ca.crt"

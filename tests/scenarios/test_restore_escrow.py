@@ -48,7 +48,8 @@ def test_an_archive_that_is_two_rotations_old(lab_factory: LabFactory, playbook:
     address = host.address
     lab.rm("m1")
     host = lab.add("m1", address=address)
-    run("restore", restore_host="m1", restore_archive=str(archive), restore_confirmed=True)
+    restore: dict[str, Any] = {"restore_host": "m1", "restore_archive": str(archive), "restore_confirmed": True}
+    run("restore", **restore)
     assert [config["Spec"]["Name"] for config in ask(host, "GET", "/configs")] == ["kept"]
     now, *others = escrow.entries()
     assert now["key"] == ask(host, "GET", "/swarm/unlockkey")["UnlockKey"]
@@ -56,6 +57,17 @@ def test_an_archive_that_is_two_rotations_old(lab_factory: LabFactory, playbook:
     assert escrow.opened_by(host) == [now["fingerprint"]]
     assert len(others) == 3
     assert all(entry["retired"] for entry in others)
+
+    # without the rotation, the key of the archive is current again, and the escrow is not touched
+    content = escrow.path.read_bytes()
+    run("restore", **restore, restore_replace_state=True, restore_rotate_unlock_key="false")
+    assert ask(host, "GET", "/swarm/unlockkey")["UnlockKey"] == oldest["key"]
+    assert escrow.opened_by(host) == [archived]
+    assert escrow.path.read_bytes() == content
+    # a second run has nothing to do but that: the first may have been cut off before it
+    run("restore", **restore)
+    assert escrow.entries()[0]["key"] == ask(host, "GET", "/swarm/unlockkey")["UnlockKey"]
+    assert [entry["retired"] for entry in escrow.entries()].count(None) == 1
 
     # what the escrow does not hold is told by its name, before anything is touched
     empty = Escrow(tmp_path, name="empty.json")

@@ -226,6 +226,22 @@ def test_the_example_for_awx(runner: Runner, escrow: Escrow, other_store: tuple[
     assert [entry["key"] for entry in outcomes[2]] == [KEYS[1], KEYS[0]]
     assert json.loads(credential["inputs"]["entries"]) == outcomes[2]
 
+    # what prepares it gets the names right, makes the type that hands the entries to a job, and changes nothing that is there
+    prepared = runner.playbook(
+        None,  # type: ignore[arg-type] # the inventory is given
+        EXAMPLES / "escrow_awx_credential.yml",
+        {"escrow_awx_swarm": "production"},
+        inventory=escrow.directory / "inventory",
+        env=env,
+    )
+    assert prepared.recap["localhost"]["changed"] == 1
+    held = json.loads(server.read_text())
+    assert held["unlock keys production"] == credential
+    (kind,) = (held[name] for name in held if name != "unlock keys production")
+    assert kind["injectors"] == {"extra_vars": {"quorate_awx_entries": "{{ entries }}"}}
+    assert [field["id"] for field in kind["inputs"]["fields"]] == ["entries"]
+    assert credential["credential_type"] in held
+
     # the next job gets what this one has written; a job of another swarm is refused
     configuration["quorate_awx_entries"] = credential["inputs"]["entries"]
     next_job = (read(cluster_id=CLUSTER), write("SWMKEY-1-oops"), write(cluster_id="x" * 25))

@@ -41,7 +41,14 @@ server[params["path"]] = {"data": params["data"], "version": version + 1}
 keep()
 module.exit_json(changed=True, raw={})
 """,
+    "awx.awx.credential_type": """
+server[params["name"]] = {name: params[name] for name in ("kind", "inputs", "injectors")}
+keep()
+module.exit_json(changed=True, id=1)
+""",
     "awx.awx.credential": """
+if params["state"] == "exists" and params["name"] in server:
+    module.exit_json(id=1)
 server[params["name"]] = {name: params[name] for name in ("organization", "credential_type", "inputs")}
 keep()
 module.no_log_values.clear()

@@ -13,11 +13,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _certificate, _node_key, _raft_store
+from ansible_collections.quorate.swarm.plugins.module_utils import (
+    _certificate,
+    _node_key,
+    _raft_store,
+    _worker_tasks,
+)
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     BadArchive,
     MissingLibrary,
@@ -35,6 +41,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import
     RAFT,
     REQUIRED,
     ROOT_CA,
+    TASKS,
 )
 
 Found = t.TypeVar("Found")
@@ -145,7 +152,7 @@ def read_state(
         directory: The state directory. One that does not exist has nothing but problems.
         unlock_key: The 32 bytes of the unlock key. Given one, a sealed node key must open with it.
         now: Time for the validity of the certificates, in seconds since 1970; the current one by default.
-        live: An engine may be writing to it: a raft store that looks damaged is read again.
+        live: An engine may be writing to it: what looks damaged is read again.
         decode: Open every record of the raft store as well.
     """
     reader = _Reader(directory, unlock_key=unlock_key, live=live, decode=decode)
@@ -218,6 +225,7 @@ class _Reader:
             raft = contents.position if contents else None
         else:
             raft = self._read_raft(certificate, lambda: _raft_store.position(self._directory))
+        self._check_tasks()
         if certificate is not None:
             self._check_issuer()
             self._check_dates(certificate, root_ca_expires, now)
@@ -282,15 +290,36 @@ class _Reader:
     def _read_raft(self, certificate: _certificate.Certificate | None, read: t.Callable[[], Found]) -> Found | None:
         if certificate is not None and certificate.role == "worker":
             return None
-        for left in reversed(range(_LIVE_ATTEMPTS if self._live else 1)):
+        try:
+            return self._patiently(read)
+        except (BadArchive, MissingLibrary) as error:
+            self._problems.append(error)
+            return None
+
+    def _patiently(self, read: t.Callable[[], Found]) -> Found:
+        """Read what an engine may be writing to at this moment: what looks damaged is read again."""
+        for _left in range(_LIVE_ATTEMPTS - 1 if self._live else 0):
             try:
                 return read()
-            except (BadArchive, MissingLibrary) as error:
-                if left:
-                    time.sleep(_LIVE_PAUSE)
-                else:
-                    self._problems.append(error)
-        return None
+            except BadArchive:
+                time.sleep(_LIVE_PAUSE)
+        return read()
+
+    def _check_tasks(self) -> None:
+        path = self._directory / TASKS
+
+        def read() -> None:
+            with open(path, "rb") as file:
+                _worker_tasks.require_tasks(file.read(_worker_tasks.HEAD), os.fstat(file.fileno()).st_size)
+
+        try:
+            self._patiently(read)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._add(TASKS, error.strerror or str(error), "Check the permissions; state directories are root's")
+        except BadArchive as error:
+            self._add(TASKS, error.cause, error.remedy)
 
     def _check_contents(self, contents: _raft_store.RaftContents, certificate: _certificate.Certificate) -> None:
         """See that the swarm in the raft store is that of the certificate, and has this manager."""

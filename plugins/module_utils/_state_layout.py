@@ -16,6 +16,7 @@ ROOT_CA = "certificates/swarm-root-ca.crt"
 RAFT = "raft"
 WAL = "raft/wal-v3-encrypted"
 SNAPSHOTS = "raft/snap-v3-encrypted"
+TASKS = "worker/tasks.db"
 
 #: The files every node needs, and what would happen without (observed on engines 20.10, 26.1 and 28.5).
 REQUIRED = {

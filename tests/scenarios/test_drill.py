@@ -108,8 +108,8 @@ def expire(archive: Path, target: Path, unlock_key: str) -> None:
         old.subject,
         old.public_key(),
         old.serial_number,
-        old.not_valid_before - shift,
-        old.not_valid_after - shift,
+        old.not_valid_before_utc - shift,
+        old.not_valid_after_utc - shift,
     )
     for extension in old.extensions:
         builder = builder.add_extension(extension.value, extension.critical)

@@ -189,6 +189,7 @@ def test_sealed_key(state: State) -> None:
             certificate(root=True, end=datetime.datetime(2026, 11, 22)),
             "expired at 2026-11-22T00",
         ),
+        ("worker/tasks.db", b"x" * 8192, "neither of its two meta pages is valid"),
     ],
 )
 def test_problem_is_named_with_its_file(path: str, content: bytes | None, cause: str, state: State) -> None:
@@ -237,6 +238,19 @@ def test_raft_store_of_a_running_engine_is_read_again(state: State, monkeypatch:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     facts = module.read_state(state(), now=NOW, live=True)
     assert (facts.raft, facts.problems, len(attempts)) == (POSITION, (), 2)
+
+
+def test_tasks_of_a_running_engine_are_read_again(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = state(changed("worker/tasks.db", b"half written"))
+    monkeypatch.setattr(time, "sleep", lambda seconds: (directory / "worker/tasks.db").write_bytes(b""))
+    assert module.read_state(directory, now=NOW, live=True).problems == ()
+
+
+def test_tasks_that_cannot_be_read(state: State) -> None:
+    directory = state()
+    (directory / "worker/tasks.db").mkdir(parents=True)
+    with pytest.raises(BadArchive, match="Is a directory"):
+        module.check_state(directory, now=NOW)
 
 
 def test_warnings_of_the_raft_store(state: State, monkeypatch: pytest.MonkeyPatch) -> None:

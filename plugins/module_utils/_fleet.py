@@ -58,26 +58,37 @@ def split_reason(infos: t.Mapping[str, Info]) -> str | None:
     Args:
         infos: For each host what swarm_info returned there, or C({"unreachable": True}).
     """
+    for node_id, hosts in twins(infos).items():
+        return (
+            f"node ID {node_id} is used by more than one host ({', '.join(hosts)}): a state directory was copied. "
+            "Stop docker.socket and docker.service on the copy, and move its state directory away"
+        )
+    for host, other in strangers(infos):
+        return (
+            f"there are two swarms of this cluster ID, a restored one beside a living one: {host} does not know {other}"
+        )
+    return None
+
+
+def twins(infos: t.Mapping[str, Info]) -> dict[str, list[str]]:
+    """The node IDs that more than one host has, with these hosts: a state directory was copied."""
     hosts: dict[str, list[str]] = {}
     for host in sorted(infos):
         if node_of(infos[host]) and state_of(infos[host]) != "inactive":
             hosts.setdefault(node_of(infos[host]), []).append(host)
-    for node_id, twins in sorted(hosts.items()):
-        if len(twins) > 1:
-            return (
-                f"node ID {node_id} is used by more than one host ({', '.join(twins)}): a state directory was copied. "
-                "Stop docker.socket and docker.service on the copy, and move its state directory away"
-            )
+    return {node_id: same for node_id, same in sorted(hosts.items()) if len(same) > 1}
+
+
+def strangers(infos: t.Mapping[str, Info]) -> list[tuple[str, str]]:
+    """Pairs of managers of one cluster ID of which the first does not know the second: there are two such swarms."""
     able = [host for host in sorted(infos) if state_of(infos[host]) == "manager"]
-    for host in able:
-        known = {node["id"] for node in infos[host]["nodes"]}
-        for other in able:
-            if cluster_of(infos[host]) == cluster_of(infos[other]) and node_of(infos[other]) not in known:
-                return (
-                    "there are two swarms of this cluster ID, a restored one beside a living one: "
-                    f"{host} does not know {other}"
-                )
-    return None
+    return [
+        (host, other)
+        for host in able
+        for other in able
+        if cluster_of(infos[host]) == cluster_of(infos[other])
+        and node_of(infos[other]) not in {node["id"] for node in infos[host]["nodes"]}
+    ]
 
 
 def backup_plan(

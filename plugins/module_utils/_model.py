@@ -139,6 +139,12 @@ class Node:
             version=int((node.get("Version") or {}).get("Index") or 0),
         )
 
+    @classmethod
+    def from_facts(cls, entry: Json) -> Node:
+        """The node of which as_dict() gave this."""
+        manager = entry["manager"]
+        return cls(**{**entry, "manager": Manager(**manager) if manager else None})
+
     @property
     def name(self) -> str:
         """Host name and ID, for messages: host names need not be unique."""

@@ -93,13 +93,15 @@ def manager_facts(nodes: t.Iterable[Node]) -> list[dict[str, t.Any]]:
 
 
 def state_directory_facts(
-    path: Path, *, size: int | None, facts: StateFacts | None
+    path: Path, *, size: int | None, free: int | None, snapshot_size: int | None, facts: StateFacts | None
 ) -> tuple[dict[str, t.Any], list[str]]:
     """What is known of the state directory, and warnings about what could not be read for want of a library.
 
     Args:
         path: The directory.
         size: Bytes of its files, or None.
+        free: Bytes that are free on its file system, or None.
+        snapshot_size: Bytes of the newest raft snapshot, or None.
         facts: What is in it, or None when there is no swarm state in it.
     """
     known = facts or StateFacts()
@@ -113,6 +115,8 @@ def state_directory_facts(
         "path": str(path),
         "exists": facts is not None,
         "size": size,
+        "free": free,
+        "snapshot_size": snapshot_size,
         "certificate_expires": known.certificate_expires,
         "key": "absent" if known.sealed is None else "sealed" if known.sealed else "open",
         "kek_version": known.kek_version,

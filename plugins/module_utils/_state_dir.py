@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused
+from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import SNAPSHOTS
 
 _BLOCK = 1 << 20
 _ZEROS = bytes(_BLOCK)
@@ -58,6 +59,17 @@ class StateDir:
                 facts = path.lstat()
                 total += facts.st_size if stat.S_ISREG(facts.st_mode) and path.suffix != ".tmp" else 0
         return total
+
+    def snapshot_size(self) -> int:
+        """Bytes of the newest raft snapshot, which a manager that joins is sent as a whole; 0 without one."""
+        for path in sorted((self.path / SNAPSHOTS).glob("*.snap"), reverse=True):
+            with contextlib.suppress(FileNotFoundError):  # a running engine may remove an old one meanwhile
+                return path.stat().st_size
+        return 0
+
+    def free(self) -> int:
+        """Bytes that are free on its file system."""
+        return shutil.disk_usage(self.path).free
 
     def new_work_folder(self, purpose: str) -> Path:
         """Make an empty folder of mode 0700 beside the state directory. The caller removes it.

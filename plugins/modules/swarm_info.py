@@ -29,11 +29,11 @@ options:
       - What to return besides the state, the engine, the cluster, the managers and the quorum, which always are.
       - V(disk) reads the state directory of this host, for which root is needed. Leave it out when O(docker_host) is
         another host.
-      - V(containers) and V(addresses), those of this host, are only returned when they are asked for. V(addresses) need
-        C(ip).
+      - V(containers) and V(addresses), those of this host, and V(tasks) are only returned when they are asked for.
+        V(addresses) need C(ip).
     type: list
     elements: str
-    choices: [nodes, services, networks, secrets, configs, disk, containers, addresses]
+    choices: [nodes, services, networks, secrets, configs, disk, containers, addresses, tasks]
     default: [nodes, services, networks, secrets, configs, disk]
   settle_timeout:
     description:
@@ -350,6 +350,12 @@ state_directory:
     size:
       description: Bytes of its files, without those that a backup leaves out.
       type: int
+    free:
+      description: Bytes that are free on its file system.
+      type: int
+    snapshot_size:
+      description: Bytes of the newest raft snapshot; 0 without one.
+      type: int
     certificate_expires:
       description: When the node certificate ends, in UTC.
       type: str
@@ -401,6 +407,19 @@ addresses:
       description:
         - V(permanent), V(leased) where its lifetime is limited, or V(temporary) where it was lent.
       type: str
+tasks:
+  description:
+    - How many tasks run on each node that has any, with O(gather=tasks). Null when they cannot be read.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    node_id:
+      description: Node ID.
+      type: str
+    running:
+      description: Tasks that run there, as far as the managers know.
+      type: int
 error:
   description: Kind of the error, such as V(permission_denied) or V(missing_library).
   returned: failure
@@ -411,6 +430,7 @@ error_details:
   type: dict
 """
 
+import collections
 import dataclasses
 import os
 import typing as t
@@ -430,7 +450,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._data_root import st
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._host import host_addresses
-from ansible_collections.quorate.swarm.plugins.module_utils._model import Item, Service
+from ansible_collections.quorate.swarm.plugins.module_utils._model import Item, Service, Task
 from ansible_collections.quorate.swarm.plugins.module_utils._report import (
     cluster_facts,
     engine_facts,
@@ -447,7 +467,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "gather": {
         "type": "list",
         "elements": "str",
-        "choices": [*GATHER, "containers", "addresses"],
+        "choices": [*GATHER, "containers", "addresses", "tasks"],
         "default": GATHER,
     },
     "settle_timeout": {"type": "int", "default": 30},
@@ -468,6 +488,7 @@ def facts(engine: Engine, params: t.Mapping[str, t.Any], run: Runner, warn: Warn
         "networks": lambda: items(entry for entry in engine.networks() if entry.get("Scope") == "swarm"),
         "secrets": lambda: items(engine.secrets()),
         "configs": lambda: items(engine.configs()),
+        "tasks": lambda: running_tasks(engine.tasks()),
     }
     usable = found.state == "manager"
     return {
@@ -509,6 +530,11 @@ def items(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, str]]:
     return [Item.from_api(entry).as_dict() for entry in entries]
 
 
+def running_tasks(tasks: t.Iterable[Task]) -> list[dict[str, t.Any]]:
+    count = collections.Counter(task.node_id for task in tasks if task.state == "running" and task.node_id)
+    return [{"node_id": node_id, "running": count[node_id]} for node_id in sorted(count)]
+
+
 def cluster(engine: Engine, warn: Warn) -> dict[str, t.Any]:
     found = engine.cluster()
     pem = found.root_ca.encode()
@@ -521,14 +547,18 @@ def cluster(engine: Engine, warn: Warn) -> dict[str, t.Any]:
 
 def on_disk(path: Path, warn: Warn) -> dict[str, t.Any] | None:
     try:
-        has_files = any(path.iterdir())
-        size: int | None = StateDir(path).size()
+        place, has_files = StateDir(path), any(path.iterdir())
+        sizes: dict[str, int | None] = {
+            "size": place.size(),
+            "free": place.free(),
+            "snapshot_size": place.snapshot_size(),
+        }
     except FileNotFoundError:
-        has_files, size = path.exists(), None
+        has_files, sizes = path.exists(), dict.fromkeys(("size", "free", "snapshot_size"))
     except OSError as error:
         warn(f"Could not read the state directory {path}: {error.strerror}. Run the task with become.")
         return None
-    result, warnings = state_directory_facts(path, size=size, facts=read_state(path, live=True) if has_files else None)
+    result, warnings = state_directory_facts(path, **sizes, facts=read_state(path, live=True) if has_files else None)
     for warning in warnings:
         warn(warning)
     return result

@@ -18,6 +18,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.quorate.swarm.plugins.module_utils import (
     _expectation,
     _fleet,
+    _health,
+    _metrics,
     _move,
     _quorum,
     _recovery_plan,
@@ -29,7 +31,7 @@ from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
-DECISIONS = (_expectation, _fleet, _move, _quorum, _recovery_plan, _roster, _rotation)
+DECISIONS = (_expectation, _fleet, _health, _metrics, _move, _quorum, _recovery_plan, _roster, _rotation)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -84,6 +86,8 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "drain_plan": (({"m1": LEADER},), {"named": ["m1"]}),
     "fault_tolerance": ((4,), {}),
     "fence_plan": (({"m2": {"state": "locked"}},), FENCE),
+    "prometheus_metrics": (({"swarms": []}, "health"), {}),
+    "health_verdict": (({"m1": {"state": "inactive"}}, {}), {"now": 0}),
     "host_addresses": (({"inventory_hostname": "m1"},), {}),
     "majority": ((4,), {}),
     "manager_layout": ((3,), {"zones": {"a": ["m1", "m2"], "b": ["m3"]}}),
@@ -113,6 +117,8 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "drain_plan": [((None,), {"named": []}), (({},), {}), (({"m1": {"state": "manager"}},), {"named": []})],
     "fault_tolerance": [(("many",), {}), ((None,), {})],
     "fence_plan": [(({},), {}), (({},), {**FENCE, "typo": 1}), ((None,), FENCE)],
+    "prometheus_metrics": [((None, "health"), {}), (({}, "verify"), {})],
+    "health_verdict": [(("m1", {}), {}), (({"m1": MANAGER}, {}), {})],
     "host_addresses": [(("m1",), {}), ((None,), {})],
     "majority": [(("many",), {}), (([],), {})],
     "manager_layout": [(("many",), {"zones": ["a"]}), ((3,), {"zones": None}), ((3,), {"zones": {"a": None}})],

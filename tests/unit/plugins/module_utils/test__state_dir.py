@@ -9,6 +9,7 @@ import collections
 import io
 import multiprocessing
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -95,6 +96,21 @@ def test_a_file_that_a_running_engine_removes_is_not_counted(state: StateDir, mo
 
     monkeypatch.setattr(Path, "lstat", lstat_late)
     assert state.size() == before - 5000
+
+
+def test_the_newest_snapshot_is_what_a_joining_manager_is_sent(state: StateDir) -> None:
+    for path in (state.path / "raft/snap-v3-encrypted").glob("*"):
+        path.unlink()
+    assert state.snapshot_size() == 0
+    folder = state.path / "raft/snap-v3-encrypted"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, size in (("0000000000000001-0000000000000009.snap", 7), ("0000000000000002-000000000000000a.snap", 5)):
+        (folder / name).write_bytes(bytes(size))
+    assert state.snapshot_size() == 5
+
+
+def test_free_is_what_the_file_system_has(state: StateDir) -> None:
+    assert 0 < state.free() <= shutil.disk_usage(state.path).total
 
 
 def test_stamp_is_utc_and_sorts_by_time() -> None:

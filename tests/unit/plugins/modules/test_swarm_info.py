@@ -17,6 +17,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._certificate import 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, MissingLibrary
 from ansible_collections.quorate.swarm.plugins.module_utils._model import STATES
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_store import RaftPosition
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts
 from ansible_collections.quorate.swarm.plugins.modules import swarm_info
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
@@ -45,6 +46,7 @@ EVERYTHING = {
     "containers",
     "state_directory",
     "addresses",
+    "tasks",
 }
 #: Names of methods of dictionaries, which a template would reach in the place of a key.
 METHODS = set(dir(dict))
@@ -257,6 +259,20 @@ FACTS = StateFacts(
 )
 
 
+def test_running_tasks_are_counted_when_they_are_asked_for(api: FakeApi, run_module: RunModule) -> None:
+    api.answers = recorded("20.10", "leader")
+    assert info(run_module)["tasks"] is None
+    states = [("n2", "running"), ("n1", "running"), ("n2", "running"), ("n2", "shutdown"), ("", "pending")]
+    tasks = [
+        {"ID": str(place), "NodeID": node, "Status": {"State": state}} for place, (node, state) in enumerate(states)
+    ]
+    api.answers["/tasks"] = [200, tasks]
+    assert info(run_module, gather=["tasks"])["tasks"] == [
+        {"node_id": "n1", "running": 1},
+        {"node_id": "n2", "running": 2},
+    ]
+
+
 def on_disk(
     run_module: RunModule, monkeypatch: pytest.MonkeyPatch, directory: Path, facts: StateFacts = FACTS
 ) -> dict[str, Any]:
@@ -272,10 +288,13 @@ def on_disk(
 def test_state_directory(api: FakeApi, run_module: RunModule, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     api.answers["/info"] = DOWN
     (tmp_path / "docker-state.json").write_text("{}")
+    monkeypatch.setattr(StateDir, "free", lambda dummy: 5)
     assert on_disk(run_module, monkeypatch, tmp_path)["state_directory"] == {
         "path": str(tmp_path),
         "exists": True,
         "size": 2,
+        "free": 5,
+        "snapshot_size": 0,
         "certificate_expires": "2026-04-01T00:00:00Z",
         "key": "sealed",
         "kek_version": 12,

@@ -135,7 +135,7 @@ def write_state(directory: Path, store: dict[str, Any], *, node: str, cluster: s
         "certificates/swarm-root-ca.crt": ROOT_CA,
         WAL: json.dumps(store).encode(),
         "raft/wal-v3-encrypted/0.tmp": bytes(100),
-        "worker/tasks.db": b"tasks",
+        "worker/tasks.db": b"",
     }
     for name, content in files.items():
         path = directory / name

@@ -57,12 +57,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
-def backup_plan(infos: t.Any, named: t.Sequence[str] = (), leader: str = "refuse", addresses: t.Any = None) -> t.Any:
-    return _fleet.backup_plan(infos, named=named, leader=leader, addresses=addresses)
-
-
 class FilterModule:
     """The filter quorate.swarm.backup_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"backup_plan": in_templates("backup_plan", backup_plan)}
+        return {"backup_plan": in_templates("backup_plan", _fleet.backup_plan, lists=["named"])}

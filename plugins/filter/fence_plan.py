@@ -84,12 +84,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
-def fence_plan(infos: t.Any, **facts: t.Any) -> t.Any:
-    return _fleet.fence_plan(infos, **facts)
-
-
 class FilterModule:
     """The filter quorate.swarm.fence_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fence_plan": in_templates("fence_plan", fence_plan)}
+        return {"fence_plan": in_templates("fence_plan", _fleet.fence_plan, lists=["lost"])}

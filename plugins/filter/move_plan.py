@@ -56,20 +56,12 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _move
-
-
-def move_plan(infos: t.Any, **facts: t.Any) -> t.Any:
-    try:
-        return _move.move_plan(infos, **facts)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(f"quorate.swarm.move_plan: the input is not what it has to be ({error!r})") from error
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 class FilterModule:
     """The filter quorate.swarm.move_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"move_plan": move_plan}
+        return {"move_plan": in_templates("move_plan", _move.move_plan, lists=["lost"])}

@@ -56,4 +56,4 @@ class FilterModule:
     """The filter quorate.swarm.recovery_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_plan": in_templates("recovery_plan", _recovery_plan.recovery_plan)}
+        return {"recovery_plan": in_templates("recovery_plan", _recovery_plan.recovery_plan, lists=["lost"])}

@@ -46,22 +46,12 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
-
-
-def rotation_plan(infos: t.Any, missing: t.Sequence[str] = (), addresses: t.Any = None) -> t.Any:
-    try:
-        return _rotation.rotation_plan(infos, missing=missing, addresses=addresses)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.rotation_plan: the input is not what it has to be ({error!r})"
-        ) from error
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 class FilterModule:
     """The filter quorate.swarm.rotation_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_plan": rotation_plan}
+        return {"rotation_plan": in_templates("rotation_plan", _rotation.rotation_plan, lists=["missing"])}

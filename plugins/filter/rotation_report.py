@@ -39,22 +39,12 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
-
-
-def rotation_report(plan: t.Any, outcomes: t.Any) -> t.Any:
-    try:
-        return _rotation.rotation_report(plan, outcomes)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.rotation_report: the input is not what it has to be ({error!r})"
-        ) from error
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 class FilterModule:
     """The filter quorate.swarm.rotation_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_report": rotation_report}
+        return {"rotation_report": in_templates("rotation_report", _rotation.rotation_report)}

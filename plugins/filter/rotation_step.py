@@ -62,31 +62,12 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
-
-
-def rotation_step(
-    entries: t.Any,
-    current: str | None,
-    missing: t.Sequence[str] = (),
-    autolock: str = "unchanged",
-    policy: str = "always",
-    anew: bool = False,
-) -> t.Any:
-    try:
-        return _rotation.rotation_step(
-            entries, current=current, missing=missing, autolock=autolock, policy=policy, anew=anew
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.rotation_step: the input is not what it has to be ({error!r})"
-        ) from error
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 class FilterModule:
     """The filter quorate.swarm.rotation_step."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_step": rotation_step}
+        return {"rotation_step": in_templates("rotation_step", _rotation.rotation_step)}

@@ -42,22 +42,12 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
-
-
-def rotation_unproven(results: t.Any, current: str | None) -> t.Any:
-    try:
-        return _rotation.rotation_unproven(results, current=current)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.rotation_unproven: the input is not what it has to be ({error!r})"
-        ) from error
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 class FilterModule:
     """The filter quorate.swarm.rotation_unproven."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_unproven": rotation_unproven}
+        return {"rotation_unproven": in_templates("rotation_unproven", _rotation.rotation_unproven)}

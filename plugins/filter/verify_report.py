@@ -40,22 +40,12 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
-
-
-def verify_report(archives: t.Any, level: t.Any) -> t.Any:
-    try:
-        return _fleet.verify_report(archives, level=level)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.verify_report: the input is not what it has to be ({error!r})"
-        ) from error
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 class FilterModule:
     """The filter quorate.swarm.verify_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"verify_report": verify_report}
+        return {"verify_report": in_templates("verify_report", _fleet.verify_report)}

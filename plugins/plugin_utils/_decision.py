@@ -18,16 +18,21 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import Swarm
 Decision = t.TypeVar("Decision", bound=t.Callable[..., t.Any])
 
 
-def in_templates(name: str, decision: Decision) -> Decision:
+def in_templates(name: str, decision: Decision, *, lists: t.Sequence[str] = ()) -> Decision:
     """Return the decision so that it fails in a template as the filter or test of this name.
 
     Args:
         name: Name of the plugin, without the collection.
         decision: What it does. An error of Python's own means that its input is not what it has to be.
+        lists: Options that are lists of names. The command line makes a text of them (C(-e lost_managers=m2,m3)), which is
+            split at its commas, as Ansible does for the list of a module.
     """
 
     @functools.wraps(decision)
     def plugin(*arguments: t.Any, **options: t.Any) -> t.Any:
+        for option in lists:
+            if isinstance(options.get(option), str):
+                options[option] = [word.strip() for word in options[option].split(",") if word.strip()]
         try:
             return decision(*arguments, **options)
         except SwarmError as error:

@@ -182,6 +182,27 @@ def test_numbers_that_templates_made_texts_are_taken() -> None:
     assert filter_of("manager_layout")("3", ["a", "b", "c"])["spread"] == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("backup_plan", "named"),
+        ("fence_plan", "lost"),
+        ("move_plan", "lost"),
+        ("recovery_plan", "lost"),
+        ("rotation_plan", "missing"),
+    ],
+)
+def test_names_that_the_command_line_made_a_text_are_taken(
+    monkeypatch: pytest.MonkeyPatch, name: str, option: str
+) -> None:
+    given: list[Any] = []
+    (module,) = [module for module in DECISIONS if hasattr(module, name)]
+    monkeypatch.setattr(module, name, lambda infos, **options: given.append(options[option]))
+    for names in ("m1, m2", "m1", ["m1", "m2"]):
+        filter_of(name)({}, **{option: names})
+    assert given == [["m1", "m2"], ["m1"], ["m1", "m2"]]
+
+
 def test_an_error_of_the_decision_is_told_as_it_is() -> None:
     with pytest.raises(AnsibleFilterError, match="quorate.swarm.manager_layout: Could not place 3 manager") as caught:
         filter_of("manager_layout")(3, zones={"a": ["m1"], "b": ["m2"]})

@@ -237,7 +237,7 @@ def _proof(outcome: t.Mapping[str, t.Any], missing: t.Sequence[str]) -> str:
         parts.append(f"{', '.join(outcome['retired'])} retired")
     if missing and outcome["needed"]:
         parts.append(
-            f"WARNING: {', '.join(missing)} was not there and needs one of {', '.join(outcome['needed'])} to come back, "
-            "which stays in the escrow; run this again then"
+            f"WARNING: {', '.join(missing)} was not there and needs {' or '.join(outcome['needed'])} to come back, which "
+            "stays in the escrow; run this again then"
         )
     return "; ".join(parts)

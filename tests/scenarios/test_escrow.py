@@ -140,8 +140,8 @@ def test_what_is_wrong_is_told_and_nothing_is_changed(runner: Runner, escrow: Es
             "the key is malformed",
             "its cluster_id is not the ID of a swarm",
             "its cluster_id is not the ID of a swarm",
-            "both of unlock_key_escrow_file and unlock_key_escrow_tasks is set",
-            "none of unlock_key_escrow_file and unlock_key_escrow_tasks is set",
+            "both unlock_key_escrow_file and unlock_key_escrow_tasks are set",
+            "neither unlock_key_escrow_file nor unlock_key_escrow_tasks is set",
         ),
         strict=True,
     ):

@@ -141,7 +141,7 @@ def rotate_with_a_manager_down(lab: Lab, playbook: RunPlaybook, escrow: Escrow) 
     run = rotate(lab, playbook, escrow, missing_managers=["m3"])
     (new, old), dummy = keys(escrow)
     assert told(run)[0] == f"the key rotated from {old} to {new}"
-    assert re.search(f"WARNING: m3 .* needs one of {old} to come back", told(run)[1])
+    assert re.search(f"WARNING: m3 .* needs {old} to come back", told(run)[1])
     only_the_newest_opens(lab, escrow, ("m1", "m2"))
     assert escrow.opened_by(lab.hosts["m3"]) == [old]
 
@@ -420,7 +420,7 @@ def test_autolock_is_switched_off_while_a_manager_is_down_and_on_again(
     (last,), dummy = keys(escrow)
     run = rotate(lab, playbook, escrow, autolock="disabled", missing_managers=["m3"])
     assert told(run)[0] == f"autolock switched off; the last key was {last}"
-    assert re.search(f"WARNING: m3 .* needs one of {last} to come back", told(run)[1])
+    assert re.search(f"WARNING: m3 .* needs {last} to come back", told(run)[1])
     assert current_key(lab) == ""
     assert keys(escrow)[0] == [last]
 

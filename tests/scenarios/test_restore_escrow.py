@@ -45,7 +45,10 @@ def test_an_archive_that_is_two_rotations_old(lab_factory: LabFactory, playbook:
     assert middle["retired"]
     assert oldest["retired"]
     assert "1 of 1 archives good at level raft" in run("verify_backup", verify_backup_host="m1")
-    on_controller = {"verify_backup_archives_on": "controller", "verify_backup_directory": str(collected)}
+    on_controller: dict[str, Any] = {
+        "verify_backup_archives_on": "controller",
+        "verify_backup_directory": str(collected),
+    }
     assert "1 of 1 archives good at level raft" in run("verify_backup", verify_backup_host="m1", **on_controller)
 
     address = host.address

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two swarms in one inventory are backed up by the role in somebody else's playbook."""
+"""Two swarms in one inventory are backed up, and reported on, by the roles in somebody else's playbook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import archives, ask, is_healthy, manifest_of, summary, unit, untouched, write_inventory
+from helpers.backup import archives, ask, changes, is_healthy, manifest_of, summary, unit, untouched, write_inventory
 from helpers.runner import AnsibleRun, RunPlaybook
 
 from quorate_lab import Host, Lab
@@ -95,3 +95,30 @@ def test_both_swarms_at_the_same_time(large: Lab, small: Lab, inventory: Path, p
     assert is_healthy(only)
     first, second = down_and_done(large.hosts["m3"], archive), down_and_done(only, other)
     assert max(first[0], second[0]) < min(first[1], second[1]), "one after the other"
+
+
+def test_report_on_both_swarms(large: Lab, small: Lab, inventory: Path, playbook: RunPlaybook, tmp_path: Path) -> None:
+    """With their archives; and nothing is changed but the two files."""
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    names = {cluster_id(large.hosts["m1"]): "large <one>", cluster_id(small.hosts["m1"]): "small"}
+    report = {"report_directory": str(reports), "report_names": names}
+    health = {"health_managers_group": "engines", "health_backup_directory": DIRECTORY}
+    role = {"role": "quorate.swarm.report", "vars": {**report, **health}}
+    plays = [{"name": "Morning page", "hosts": "engines", "roles": [role]}]
+    run = playbook(large, plays, inventory=inventory)
+    assert changes(run) == ["Write the report", "Write the report"]
+    assert sorted(path.name for path in reports.iterdir()) == ["quorate-swarm.html", "quorate-swarm.md"]
+    page, text = ((reports / f"quorate-swarm.{kind}").read_text() for kind in ("html", "md"))
+    # a single manager may not fail, one of three may
+    assert text.startswith("# Docker Swarm: not healthy\n")
+    assert "## large &lt;one>: healthy" in text
+    assert "## small: not healthy" in text
+    assert "large &lt;one&gt;" in page
+    for host in (*large.hosts.values(), small.hosts["m1"]):
+        assert f">{host.name}</text>" in page
+        for archive in archives(host, DIRECTORY):
+            assert f"{archive}</td>" in page
+            assert archive in text
+    assert "3 of 3 managers reachable, 2 needed: 1 more may fail" in page
+    assert "1 of 1 managers reachable, 1 needed: none may fail" in page

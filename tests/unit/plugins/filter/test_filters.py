@@ -23,6 +23,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils import (
     _move,
     _quorum,
     _recovery_plan,
+    _report_page,
     _roster,
     _rotation,
 )
@@ -31,7 +32,7 @@ from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
-DECISIONS = (_expectation, _fleet, _health, _metrics, _move, _quorum, _recovery_plan, _roster, _rotation)
+DECISIONS = (_expectation, _fleet, _health, _metrics, _move, _quorum, _recovery_plan, _report_page, _roster, _rotation)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -103,6 +104,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "rotation_step": (([],), {"current": None, "policy": "never"}),
     "rotation_unproven": (([],), {"current": "uk1:0"}),
     "recovery_plan": (({"m2": {"state": "inactive"}},), {"lost": [], "addresses": {}}),
+    "report_page": (({"worst": None, "swarms": [], "others": []},), {"now": 0}),
     "swarm_report": ((SWARM,), {"before": None, "quorum": {"reasons": []}}),
     "swarm_query": ((SWARM, "nodes"), {}),
     "unmet_expectations": ((SWARM, [{"query": "length(nodes)", "at_least": 1}]), {}),
@@ -131,6 +133,7 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "rotation_step": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
     "rotation_unproven": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
     "recovery_plan": [(({},), {}), ((None,), {"lost": [], "addresses": {}})],
+    "report_page": [(({},), {}), ((None,), {"now": 0})],
     "swarm_report": [(({},), {}), ((SWARM,), {"before": {"nodes": []}})],
     "swarm_query": [],
     "unmet_expectations": [((SWARM, None), {}), ((SWARM, 3), {})],

@@ -31,8 +31,9 @@ def options_of(role: str) -> dict[str, Any]:
 
 
 def code_of(role: str) -> str:
-    """The tasks and variables of a role."""
-    files = (path for part in ("tasks", "vars") for path in (COLLECTION / "roles" / role / part).glob("*.yml"))
+    """The tasks, variables and templates of a role."""
+    parts = ("tasks/*.yml", "vars/*.yml", "templates/*.j2")
+    files = (path for part in parts for path in (COLLECTION / "roles" / role).glob(part))
     return "\n".join(path.read_text() for path in files)
 
 
@@ -66,7 +67,9 @@ def test_every_variable_is_used(role: str) -> None:
 def test_no_other_variable_is_used(role: str) -> None:
     tasks = code_of(role)
     used = set(re.findall(rf"(?<![\w.]){role}_[a-z_]+", tasks)) - {
+        "health_archives",
         "health_result",
+        "report_files",
         "unlock_key_escrow_action",
         "unlock_key_escrow_entries",
         "verify_backup_result",

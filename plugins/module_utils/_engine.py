@@ -428,6 +428,18 @@ class Engine:
         more = {"rotateManagerUnlockKey": "true"}
         self._update("/swarm", lambda spec: spec, attempted="rotate the unlock key", params=more)
 
+    def heartbeat(self) -> int:
+        """How often nodes tell the leader that they live, in nanoseconds; 0 when the swarm does not say."""
+        return (self.swarm()["Spec"].get("Dispatcher") or {}).get("HeartbeatPeriod") or 0
+
+    def set_heartbeat(self, period: int) -> None:
+        """Set how often nodes tell the leader that they live, in nanoseconds."""
+
+        def change(spec: Json) -> Json:
+            return {**spec, "Dispatcher": {**(spec.get("Dispatcher") or {}), "HeartbeatPeriod": period}}
+
+        self._update("/swarm", change, attempted="set the heartbeat period of the swarm")
+
     def _update(
         self,
         path: str,

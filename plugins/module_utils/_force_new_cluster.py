@@ -36,6 +36,10 @@ from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import 
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
+#: Heartbeat period of a swarm, in nanoseconds, whose leader waits three minutes for its workers: a leader takes a node for
+#: down that is silent for six periods from when it begins to lead. Measured: 28 s with the usual 5 s, 122 s with 20 s.
+_SLOW_HEARTBEAT = 30 * 10**9
+
 # -- decisions -------------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +133,10 @@ class ForceNewCluster:
         """The unlock key, or None without one. Raises WrongKey when it is malformed."""
         return self._lone.key_bytes()
 
+    def use_key(self, unlock_key: str) -> None:
+        """Take another unlock key than the one that was given at first."""
+        self._lone.unlock_key = unlock_key
+
     def new_copy(self) -> Path:
         """Make a place for the copy, on the file system of the state directory. cleanup() removes it."""
         self._work = self.state.new_work_folder(self.what)
@@ -205,7 +213,25 @@ class ForceNewCluster:
             if self.of_itself and self._lone.members(timeout=DECISIVE if living(peers) else 0):
                 return self._note_return(before.facts)
             fence_decision(peers)
-        return self._lone.take_over(before)
+        result = self._lone.take_over(before)
+        if self.of_itself and any(node.role == "worker" for node in self.engine.nodes()):
+            with self.steps.step("give the workers time"):
+                self._give_workers_time(before.facts)
+        return result
+
+    def _give_workers_time(self, facts: StateFacts) -> None:
+        """Lead once more, with more patience for the workers: the tasks of one that is taken for down are started anew.
+
+        How long a leader waits for them is settled when it begins to lead, by the heartbeat period of the swarm.
+        """
+        period = self.engine.heartbeat()
+        if not 0 < period < _SLOW_HEARTBEAT:
+            return
+        self.engine.set_heartbeat(_SLOW_HEARTBEAT)
+        self.daemon.stop()
+        self._start(self._lone.unlock_key if facts.sealed else "")
+        self._lone.wait_until_leading(facts.node_id)
+        self.engine.set_heartbeat(period)
 
     def _note_return(self, facts: StateFacts) -> dict[str, t.Any]:
         """The result when the swarm has a quorum again by itself. Nothing of it may fail any more: a manager that has
@@ -214,12 +240,24 @@ class ForceNewCluster:
         self.warnings = self._lone.key_problems() if facts.sealed else []
         return {"cluster_id": facts.cluster_id, "node_id": facts.node_id}
 
-    def _is_back(self, old_key: str) -> bool:
-        """Whether the engine answers with the old state, which is unlocked again where it was before."""
-        if not old_key:
+    def _start(self, unlock_key: str) -> None:
+        """Start the engine, and unlock it when there is a key."""
+        self.engine.close()
+        self.daemon.start()
+        wait_for(
+            lambda: self._is_up(unlock_key),
+            bool,
+            attempted="reach the engine after its start",
+            timeout=self.wait_timeout,
+            tolerate=(Unreachable, Unsettled),
+        )
+
+    def _is_up(self, unlock_key: str) -> bool:
+        """Whether the engine answers, and is unlocked where there is a key."""
+        if not unlock_key:
             return bool(self.engine.version())
         if self.engine.local_state().state == "locked":
-            self.engine.unlock(old_key, timeout=5)
+            self.engine.unlock(unlock_key, timeout=5)
         return self.engine.local_state().state != "locked"
 
     def _roll_back(self, error: Exception, old_key: str) -> None:
@@ -228,15 +266,7 @@ class ForceNewCluster:
             with self.steps.step("roll back"):
                 self.daemon.stop()
                 self.state.put_back(self.aside, self._discarded)
-                self.engine.close()
-                self.daemon.start()
-                wait_for(
-                    lambda: self._is_back(old_key),
-                    bool,
-                    attempted="reach the engine after the roll-back",
-                    timeout=self.wait_timeout,
-                    tolerate=(Unreachable, Unsettled),
-                )
+                self._start(old_key)
         except (SwarmError, OSError) as second:
             # The dead man's switch stays armed: it tries the same once more.
             raise DaemonFailed(

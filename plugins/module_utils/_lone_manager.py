@@ -111,12 +111,12 @@ class LoneManager:
         self.addresses = addresses
         self.wait_timeout = wait_timeout
         self.steps = steps
-        self._unlock_key = unlock_key
+        self.unlock_key = unlock_key
         self._alive = alive
 
     def key_bytes(self) -> bytes | None:
         """The unlock key, or None without one. Raises WrongKey when it is malformed."""
-        return _node_key.parse_unlock_key(self._unlock_key) if self._unlock_key else None
+        return _node_key.parse_unlock_key(self.unlock_key) if self.unlock_key else None
 
     def open_key(self, copy: Path, facts: StateFacts) -> None:
         """Open the sealed key of the copy before it is started, because Docker cannot force a new cluster with a sealed one (B4.11)."""

@@ -30,6 +30,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory impo
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts, check_state, read_state
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
+from ansible_collections.quorate.swarm.plugins.module_utils._unlock import parse_unlock_keys
 
 _ATTEMPTED = "recover the swarm on this manager"
 
@@ -38,7 +39,7 @@ _ATTEMPTED = "recover the swarm on this manager"
 class RecoverOptions:
     """What the operator asked for; times in seconds. See the documentation of swarm_recover."""
 
-    unlock_key: str = dataclasses.field(repr=False)
+    unlock_keys: tuple[str, ...] = dataclasses.field(repr=False)
     down_managers: tuple[str, ...]
     settle_timeout: float
     wait_timeout: float
@@ -104,21 +105,33 @@ def require_own_state(facts: StateFacts, *, node_id: str, addresses: t.Container
         )
 
 
-def require_key(facts: StateFacts, *, unlock_key: str) -> None:
+def require_key(facts: StateFacts, *, given: int) -> None:
     """See that the key of an autolocked manager can be opened.
 
+    Args:
+        facts: What is in the state directory.
+        given: Number of unlock keys that were tried on it.
+
     Raises:
-        WrongKey: No unlock key was given, or it does not fit.
+        WrongKey: No unlock key was given, or none fits.
         MissingLibrary: It cannot be tried here.
     """
-    if facts.sealed and not unlock_key:
+    if facts.sealed and not given:
         raise WrongKey(
             _ATTEMPTED,
             f"the swarm is autolocked, and no unlock key was given (kek-version {facts.kek_version})",
-            "Give the unlock key as unlock_key; the engine cannot force a new cluster with a sealed key",
+            "Give the unlock key in unlock_keys; the engine cannot force a new cluster with a sealed key",
             kek_version=facts.kek_version,
         )
     for problem in facts.problems:
+        if isinstance(problem, WrongKey) and given > 1:
+            raise WrongKey(
+                _ATTEMPTED,
+                f"none of the {given} unlock keys fits; the key of this manager is sealed with that of kek-version "
+                f"{facts.kek_version}",
+                "Add the key that was current when this manager saw its swarm last",
+                kek_version=facts.kek_version,
+            )
         raise problem
 
 
@@ -191,7 +204,7 @@ class Recover:
             daemon=daemon,
             state=state,
             host_addresses=host_addresses,
-            unlock_key=options.unlock_key,
+            unlock_key="",
             wait_timeout=options.wait_timeout,
             dead_man_timeout=options.dead_man_timeout,
             what="recovery",
@@ -199,6 +212,7 @@ class Recover:
         )
         self.steps = self.cluster.steps
         self.known: dict[str, t.Any] = {}
+        self._unlock_key = ""
 
     def prepare(self) -> bool:
         """Decide whether there is something to recover, and whether it may be. Changes nothing.
@@ -208,12 +222,12 @@ class Recover:
         Raises:
             SwarmError: With the reason why it must not be recovered.
         """
-        key = self.cluster.key_bytes()
+        keys = parse_unlock_keys(self.options.unlock_keys)
         with self.steps.step("see whether the quorum is lost"):
             found = survey(self.engine, timeout=self.options.settle_timeout)
             lost = is_lost(found)
         with self.steps.step("check the state directory"):
-            facts = read_state(self.state.path, unlock_key=key, live=True, decode=lost)
+            facts = self._read_state(keys, decode=lost)
         self.known.update(
             cluster_id=facts.cluster_id,
             node_id=facts.node_id,
@@ -224,7 +238,7 @@ class Recover:
         if not lost:
             return False
         require_own_state(facts, node_id=found.local.node_id if found.local else "", addresses=self.host_addresses)
-        require_key(facts, unlock_key=self.options.unlock_key)
+        require_key(facts, given=len(keys))
         self.state.require_renamable()
         self.state.require_room(self.state.size())
         with self.steps.step("fence the other managers"):
@@ -233,6 +247,18 @@ class Recover:
             require_down(facts, peers, down=self.options.down_managers)
         return True
 
+    def _read_state(self, keys: t.Mapping[bytes, str], *, decode: bool) -> StateFacts:
+        """Read the state directory with the first key that opens it; when none does, the facts say so."""
+        if not keys:
+            return read_state(self.state.path, live=True, decode=decode)
+        for key, text in keys.items():
+            facts = read_state(self.state.path, unlock_key=key, live=True, decode=decode)
+            if not any(isinstance(problem, WrongKey) for problem in facts.problems):
+                self._unlock_key = text
+                self.cluster.use_key(text)
+                break
+        return facts
+
     def run(self) -> dict[str, t.Any]:
         """Let this manager lead its swarm alone; or put everything back and raise why.
 
@@ -240,7 +266,7 @@ class Recover:
             SwarmError: The recovery failed. The old state is back and the engine started, or the text says what is not.
         """
         self.cluster.new_copy()
-        return self.cluster.run(self._copy_state, old_key=self.options.unlock_key)
+        return self.cluster.run(self._copy_state, old_key=self._unlock_key)
 
     def _copy_state(self) -> Copy:
         """Copy the state of the stopped engine, and insist that the copy is good."""

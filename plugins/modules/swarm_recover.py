@@ -18,6 +18,9 @@ description:
     O(dead_man_timeout)).
   - Autolocked swarms are recovered as well, which Docker's own procedure cannot do. The sealed key is opened on this host
     with the unlock key while the engine is stopped, and the engine seals it again under the same unlock key.
+  - Gives the workers three minutes to find this manager, where Docker gives them half a minute before it starts their tasks
+    anew. For that it leads twice; the engine is started once more, with a longer heartbeat period of the swarm, which is put
+    back at once.
   - If the lost managers come back while this runs, the swarm is left to its quorum, and no new cluster is forced.
 extends_documentation_fragment:
   - quorate.swarm.docker
@@ -39,10 +42,14 @@ attributes:
   idempotent:
     support: full
 options:
-  unlock_key:
+  unlock_keys:
     description:
-      - The current unlock key. Needed when the swarm is autolocked.
-    type: str
+      - Unlock keys, newest first, each as C(docker swarm unlock-key) prints it. Needed when the swarm is autolocked.
+      - The first one that opens the key file of this manager is taken. They never appear in any output.
+    type: list
+    elements: str
+    default: []
+    aliases: [unlock_key]
   down_managers:
     description:
       - The other managers that are known to be down and not to come up during the recovery, as node IDs or addresses.
@@ -71,8 +78,8 @@ options:
     type: int
     default: 600
 notes:
-  - The engine is stopped and started, and with it the containers of this host. Those on workers run on, but a worker that
-    needs more than 30 seconds to find this manager is taken for down by it, and gets new tasks.
+  - The engine is stopped and started twice, and with it the containers of this host. Those on workers run on, but a worker
+    that needs more than three minutes to find this manager is taken for down by it, and gets new tasks.
   - Entries that this manager does not know to be committed are dropped by the engine. Where several managers have survived,
     take the one that is the most advanced. The role P(quorate.swarm.recover_quorum#role) does, and it proves on the hosts
     themselves that the other engines are stopped.
@@ -91,7 +98,7 @@ author:
 EXAMPLES = r"""
 - name: See whether the swarm could be recovered here
   quorate.swarm.swarm_recover:
-    unlock_key: "{{ vault_swarm_unlock_key }}"
+    unlock_keys: ["{{ vault_swarm_unlock_key }}"]
     down_managers: [10.0.0.12, 10.0.0.13]
   check_mode: true
 
@@ -234,7 +241,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._recover import Reco
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 
 ARGUMENTS: dict[str, t.Any] = {
-    "unlock_key": {"type": "str", "no_log": True},
+    "unlock_keys": {"type": "list", "elements": "str", "default": [], "no_log": True, "aliases": ["unlock_key"]},
     "down_managers": {"type": "list", "elements": "str", "default": []},
     "settle_timeout": {"type": "int", "default": 45},
     "wait_timeout": {"type": "int", "default": 120},
@@ -258,7 +265,7 @@ def main() -> None:
             daemon=Daemon(module.run_command, service=params["service_name"]),
             state=StateDir(state_directory(params, engine.root_dir())),
             options=RecoverOptions(
-                unlock_key=params["unlock_key"] or "",
+                unlock_keys=tuple(params["unlock_keys"]),
                 down_managers=tuple(params["down_managers"]),
                 settle_timeout=params["settle_timeout"],
                 wait_timeout=params["wait_timeout"],

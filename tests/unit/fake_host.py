@@ -42,6 +42,7 @@ JOIN_TOKEN = "SWMTKN-1-of-the-fake-swarm"
 WAL = "raft/wal-v3-encrypted/0000000000000000-0000000000000000.wal"
 NODE_KEY = "certificates/swarm-node.key"
 SERVICE = "docker.service"
+HEARTBEAT = 5 * 10**9
 
 _CA_KEY = ec.generate_private_key(ec.SECP256R1())
 _KEY = ec.generate_private_key(ec.SECP256R1())
@@ -102,6 +103,7 @@ def store_of(*, managers: int, leader: str, unlock_key: str) -> dict[str, Any]:
         "commit": 40,
         "last": 40,
         "unlock_key": unlock_key,
+        "heartbeat": HEARTBEAT,
         "nodes": [*nodes, api_node("w1", address="192.0.2.101")],
         "services": [item("web", ServiceStatus={"RunningTasks": 1, "DesiredTasks": 1})],
         "networks": [item("backend", Scope="swarm"), item("bridge", Scope="local")],
@@ -448,13 +450,21 @@ class FakeHost:
             "ID": self.cluster_id,
             "Version": {"Index": self.store["last"]},
             "CreatedAt": "2026-01-01T00:00:00Z",
-            "Spec": {"EncryptionConfig": {"AutoLockManagers": bool(self.store["unlock_key"])}},
+            "Spec": {
+                "EncryptionConfig": {"AutoLockManagers": bool(self.store["unlock_key"])},
+                "Dispatcher": {"HeartbeatPeriod": self.store["heartbeat"]},
+            },
             "TLSInfo": {"TrustRoot": (self.state.path / "certificates/swarm-root-ca.crt").read_text()},
             "JoinTokens": {"Worker": JOIN_TOKEN, "Manager": JOIN_TOKEN},
         }
 
     def _update_swarm(self, request: Request) -> None:
-        """Switch autolock, or rotate: a request to rotate without autolock does nothing (lab fact B3.6)."""
+        """Set the heartbeat; or switch autolock, or rotate: to rotate without autolock does nothing (lab fact B3.6)."""
+        heartbeat = request.body["Dispatcher"]["HeartbeatPeriod"]
+        if heartbeat != self.store["heartbeat"]:
+            self.effects.append(f"heartbeat {heartbeat // 10**9} s")
+            self.change(lambda store: store.update(heartbeat=heartbeat))
+            return
         self.effects.append("update swarm")
         now, wanted = self.store["unlock_key"], request.body["EncryptionConfig"]["AutoLockManagers"]
         if not wanted:

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -164,6 +165,15 @@ class Runner:
         if Path(playbook).is_file():
             return str(Path(playbook).resolve())
         return str(playbook) if "." in str(playbook) else f"{COLLECTION}.{playbook}"
+
+
+def kill_ansible(inventory: Path) -> None:
+    """Kill the run with this inventory, with all that it has started on this machine."""
+    for entry in os.scandir("/proc"):
+        with suppress(OSError, ValueError):
+            words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+            if str(inventory).encode() in words and os.getpgid(int(entry.name)) != os.getpgid(0):
+                os.killpg(os.getpgid(int(entry.name)), signal.SIGKILL)
 
 
 def check_no_secret(text: str, argv: Sequence[str]) -> None:

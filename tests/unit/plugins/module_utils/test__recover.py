@@ -40,9 +40,12 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
 STOPPED = ["arm", "stop", "copy", "swap", "start"]
-UP = [*STOPPED, "force new cluster", "disarm"]
+PATIENT = ["heartbeat 30 s", "stop", "start", "heartbeat 5 s"]
+UP = [*STOPPED, "force new cluster", *PATIENT, "disarm"]
 BACK = ["stop", "put back", "start"]
+AUTOLOCKED_UP = [*UP[:-2], "unlock", *UP[-2:]]
 DOWN = ("id-m1", "192.0.2.3")
+THIRD_UNLOCK_KEY = "SWMKEY-1-" + "B" * 42 + "A"
 
 
 class Killed(BaseException):
@@ -68,7 +71,7 @@ class World:
 
     def recovery(self, **more: Any) -> module.Recover:
         options = {
-            "unlock_key": "",
+            "unlock_keys": (),
             "down_managers": DOWN,
             "settle_timeout": 0,
             "wait_timeout": 20,
@@ -180,15 +183,28 @@ def test_the_copy_is_made_while_the_engine_is_stopped(world: World) -> None:
 
 
 def test_an_autolocked_swarm_is_recovered_under_its_key(autolocked: World) -> None:
-    result = autolocked.make(unlock_key=UNLOCK_KEY)
+    result = autolocked.make(unlock_keys=(UNLOCK_KEY,))
     assert result is not None
-    assert autolocked.effects == UP
+    assert autolocked.effects == AUTOLOCKED_UP
     assert result["autolock"] is True
     node_key = _node_key.parse_node_key((autolocked.host.state.path / NODE_KEY).read_bytes())
     assert node_key.sealed
     assert _node_key.opens(node_key, KEY)
     kept = _node_key.parse_node_key((Path(result["quarantine"]) / NODE_KEY).read_bytes())
     assert kept.sealed
+
+
+def test_without_workers_nobody_is_given_time(world: World) -> None:
+    world.host.change(lambda store: store["nodes"].pop())
+    world.make()
+    assert world.effects == [*STOPPED, "force new cluster", "disarm"]
+
+
+@pytest.mark.parametrize("seconds", [0, 30, 60])
+def test_a_heartbeat_that_is_slow_enough_is_left_alone(world: World, seconds: int) -> None:
+    world.host.change(lambda store: store.update(heartbeat=seconds * 10**9))
+    world.make()
+    assert world.effects == [*STOPPED, "force new cluster", "disarm"]
 
 
 def test_after_a_restart_it_is_recovered_too(world: World) -> None:
@@ -223,7 +239,7 @@ def test_a_quorum_that_comes_back_is_left_alone(world: World, alive: str) -> Non
 
 def test_a_quorum_that_comes_back_seals_the_key_again(autolocked: World) -> None:
     come_back(autolocked)
-    autolocked.make(unlock_key=UNLOCK_KEY)
+    autolocked.make(unlock_keys=(UNLOCK_KEY,))
     assert autolocked.effects == [*STOPPED, "disarm"]
     assert _node_key.parse_node_key((autolocked.host.state.path / NODE_KEY).read_bytes()).sealed
 
@@ -246,7 +262,7 @@ def refused(world: World, error: type[SwarmError], **more: Any) -> SwarmError:
         world.make(**more)
     assert (world.effects, world.host.tree(), world.names()) == ([], before, ["swarm"])
     assert world.host.api.asked("POST") == []
-    for key in (UNLOCK_KEY, OTHER_UNLOCK_KEY, "a slip"):
+    for key in (UNLOCK_KEY, OTHER_UNLOCK_KEY, THIRD_UNLOCK_KEY, "a slip"):
         assert key not in f"{caught.value} {caught.value.details}"
     return caught.value
 
@@ -280,7 +296,7 @@ def test_a_host_that_is_no_manager_is_refused(
 
 def test_a_locked_manager_is_refused(autolocked: World) -> None:
     autolocked.host.unlocked = False
-    assert "Unlock it first (swarm_unlock)" in str(refused(autolocked, Locked, unlock_key=UNLOCK_KEY))
+    assert "Unlock it first (swarm_unlock)" in str(refused(autolocked, Locked, unlock_keys=(UNLOCK_KEY,)))
 
 
 @pytest.mark.parametrize("state", ["alive", "unclear"])
@@ -311,15 +327,24 @@ def test_a_manager_that_is_in_another_swarm_by_now_needs_no_name(world: World) -
 
 
 @pytest.mark.parametrize(
-    ("key", "cause"),
+    ("keys", "cause"),
     [
-        ("", "the swarm is autolocked, and no unlock key was given (kek-version 18)"),
-        (OTHER_UNLOCK_KEY, "does not fit"),
-        ("a slip", "it is not"),
+        ((), "the swarm is autolocked, and no unlock key was given (kek-version 18)"),
+        ((OTHER_UNLOCK_KEY,), "does not fit"),
+        ((OTHER_UNLOCK_KEY, THIRD_UNLOCK_KEY), "none of the 2 unlock keys fits"),
+        ((UNLOCK_KEY, "a slip"), "read unlock key 2 of 2"),
     ],
 )
-def test_a_key_that_does_not_fit_is_refused(autolocked: World, key: str, cause: str) -> None:
-    assert cause in str(refused(autolocked, WrongKey, unlock_key=key))
+def test_a_key_that_does_not_fit_is_refused(autolocked: World, keys: tuple[str, ...], cause: str) -> None:
+    assert cause in str(refused(autolocked, WrongKey, unlock_keys=keys))
+
+
+def test_the_first_key_that_fits_is_taken(autolocked: World) -> None:
+    """Also where the engine has to be unlocked again."""
+    result = autolocked.make(unlock_keys=(OTHER_UNLOCK_KEY, UNLOCK_KEY, THIRD_UNLOCK_KEY))
+    assert result is not None
+    assert autolocked.host.condition == "manager"
+    assert autolocked.effects == AUTOLOCKED_UP
 
 
 def test_a_host_without_its_raft_address_is_refused(world: World) -> None:
@@ -369,7 +394,7 @@ def test_another_operation_on_this_host_is_refused(world: World) -> None:
 
 
 def test_the_key_is_not_shown_by_the_options(world: World) -> None:
-    assert UNLOCK_KEY not in repr(world.recovery(unlock_key=UNLOCK_KEY).options)
+    assert UNLOCK_KEY not in repr(world.recovery(unlock_keys=(UNLOCK_KEY,)).options)
 
 
 # Rolling back
@@ -422,7 +447,7 @@ def test_every_failure_puts_everything_back(
 def test_an_autolocked_manager_is_unlocked_again_when_it_is_put_back(autolocked: World) -> None:
     no_force(autolocked)
     with pytest.raises(EngineError):
-        autolocked.make(unlock_key=UNLOCK_KEY)
+        autolocked.make(unlock_keys=(UNLOCK_KEY,))
     assert autolocked.effects == [*STOPPED, "force new cluster", *BACK, "unlock", "disarm"]
     assert autolocked.host.condition == "leaderless"
 
@@ -435,10 +460,10 @@ def test_the_host_puts_everything_back_by_itself_when_it_is_killed(autolocked: W
     before = autolocked.host.tree()
     autolocked.host.state.before[when] = kill
     with pytest.raises(Killed):
-        autolocked.make(unlock_key=UNLOCK_KEY)
+        autolocked.make(unlock_keys=(UNLOCK_KEY,))
     autolocked.host.go_off()
     assert (autolocked.host.tree(), autolocked.names()) == (before, ["swarm"])
 
 
 def test_no_secret_is_in_the_result(autolocked: World) -> None:
-    assert "SWM" not in json.dumps(autolocked.make(unlock_key=UNLOCK_KEY))
+    assert "SWM" not in json.dumps(autolocked.make(unlock_keys=(UNLOCK_KEY,)))

@@ -952,7 +952,7 @@ def test_an_engine_that_does_not_answer_after_the_roll_back_leaves_the_switch_ar
         world.host.api.answers["/version"] = requests.exceptions.ConnectionError("connection refused")
 
     on_force_failure(world, be_deaf)
-    with pytest.raises(DaemonFailed, match="reach the engine after the roll-back"):
+    with pytest.raises(DaemonFailed, match="reach the engine after its start"):
         world.make()
     assert world.host.switch is not None
 

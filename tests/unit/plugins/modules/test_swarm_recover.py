@@ -64,6 +64,7 @@ def test_recover(host: FakeHost, run_module: RunModule) -> None:
         "force a new cluster",
         "wait for the leader",
         "compare",
+        "give the workers time",
     ]
     assert "SWM" not in json.dumps(result)
     assert "deprecations" not in result
@@ -144,7 +145,7 @@ def test_options_reach_the_recovery(host: FakeHost, run_module: RunModule, monke
         **options,
     )
     (parts,) = seen
-    assert parts["options"] == module.RecoverOptions(unlock_key=UNLOCK_KEY, down_managers=("a", "b"), **options)
+    assert parts["options"] == module.RecoverOptions(unlock_keys=(UNLOCK_KEY,), down_managers=("a", "b"), **options)
     assert parts["state"].path == Path("/data/swarm")
     assert parts["host_addresses"] == frozenset(["192.0.2.2", "127.0.0.1"])
     assert parts["daemon"]._service == "docker-ce"

@@ -81,7 +81,8 @@ def move_plan(
         lent the address by which their swarm knows them, first. C(second), the host that joins before, where there is no
         other manager. C(through), the manager from which the target is demoted, and which it joins. C(through_address),
         where that one, or the target for the second, is found by those who join. C(leave), whether the target is a node
-        still. C(cluster_id). C(former), the target's own entries in the node list.
+        still. C(cluster_id). C(former), the target's own entries in the node list; of one that is where it should be, those that an
+        interrupted move has left.
     """
     me = infos[target]
     state, old = state_of(me), known_address(me)
@@ -111,7 +112,9 @@ def move_plan(
         reasons.append(_obstacle(target, state))
         return plan
     if state == "manager" and kind_of(me, known_address(me)) in ("permanent", "leased"):
-        plan.update(old=temporary, needed=bool(temporary), leave=False, through="")
+        taken = {node_of(info) for info in infos.values()}
+        left = [node for node in _left_behind(me, me["nodes"]) if node["id"] not in taken]
+        plan.update(old=temporary, needed=bool(temporary or left), leave=False, through="", former=left)
         return plan
     if state == "inactive" and not working:
         reasons.append(f"{target} is in no swarm, and no other manager of the inventory has a quorum")
@@ -207,8 +210,11 @@ def _obstacle(target: str, state: str) -> str:
 def _former(me: Info, nodes: t.Sequence[Info]) -> list[Info]:
     """The target's own entry in the node list; of one that has left, the entry of its host name that is not ready."""
     mine = [node for node in nodes if node["id"] == node_of(me)]
-    if mine:
-        return mine
+    return mine or _left_behind(me, nodes)
+
+
+def _left_behind(me: Info, nodes: t.Sequence[Info]) -> list[Info]:
+    """Entries of the target's host name that no engine fills any more."""
     hostname = (me.get("node") or {}).get("hostname")
     return [node for node in nodes if node["hostname"] == hostname and node["state"] != "ready" and not node["manager"]]
 

@@ -7,10 +7,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ import pytest
 from conftest import LabFactory
 from helpers.backup import ask, changes, fill, is_healthy, meanwhile, node_id, write_inventory
 from helpers.restore import engine_off, engine_on, give, identity, leftovers, local, managers, snapshot, switch, unlock
-from helpers.runner import AnsibleRun, RunModule, RunPlaybook
+from helpers.runner import AnsibleRun, RunModule, RunPlaybook, kill_ansible
 
 from quorate_lab import Host, Lab
 from quorate_lab.process import in_parallel, wait_until
@@ -176,13 +173,14 @@ def reachable(manager: Host) -> int:
     return sum(node.get("ManagerStatus", {}).get("Reachability") == "reachable" for node in listed)
 
 
-def kill_ansible(inventory: Path) -> None:
-    """Kill the run with this inventory, with all that it has started on this machine."""
-    for entry in os.scandir("/proc"):
-        with suppress(OSError, ValueError):
-            words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
-            if str(inventory).encode() in words and os.getpgid(int(entry.name)) != os.getpgid(0):
-                os.killpg(os.getpgid(int(entry.name)), signal.SIGKILL)
+def joined_again(manager: Host, name: str, old_id: str) -> bool:
+    """Whether a host is a reachable manager with another node ID than this one."""
+    return any(
+        node["Description"].get("Hostname") == name
+        and node["ID"] != old_id
+        and node.get("ManagerStatus", {}).get("Reachability") == "reachable"
+        for node in ask(manager, "GET", "/nodes")
+    )
 
 
 def assert_no_trace(site: Site, address: str, hosts: list[Host]) -> None:
@@ -264,6 +262,15 @@ def test_renumbered_manager_of_a_healthy_swarm(restored: Site, playbook: RunPlay
     run = playbook(restored.lab, "move_manager", variables, inventory=inventory, check_rc=False)
     assert run.rc != 0 and f"at {host.address} instead of {old}" in " ".join(run.readable().split())
     variables["move_manager_confirmed"] = True
+    if restored.interrupted:
+        old_id = json.loads(first.docker("node", "inspect", "n3"))[0]["ID"]
+        with meanwhile(
+            lambda: playbook(restored.lab, "move_manager", variables, inventory=inventory, check_rc=False)
+        ) as result:
+            wait_until(lambda: joined_again(first, "n3", old_id), timeout=200, interval=0.1, what="n3 to be back")
+            kill_ansible(inventory)
+            assert result().rc != 0
+        assert old_id in first.docker("node", "ls", "--quiet")
     playbook(restored.lab, "move_manager", variables, inventory=inventory)
     wait_until(lambda: is_healthy(first), timeout=60, what="the swarm to be healthy")
     assert managers(first) == set(NEW)

@@ -108,6 +108,20 @@ def test_loan_that_was_left_behind_is_given_back() -> None:
     assert (found["needed"], found["old"], found["through"], found["leave"]) == (True, OLD["n1"], "", False)
 
 
+def test_former_node_that_was_left_behind_is_removed() -> None:
+    """By a run that died after the join: the one that is down, and neither that of another host nor one that lives."""
+    left = node("n1", OLD["n1"], id="id-before", state="down", role="worker", manager=None)
+    others = [
+        node("n2", OLD["n2"], id="id-namesake", state="down", role="worker", manager=None),
+        node("n1", "10.0.0.50", id="id-twin", state="ready", role="worker", manager=None),
+        node("n1", NEW["n3"], id="id-n3", state="down", role="worker", manager=None),
+    ]
+    me = member("n1", nodes=[*NODES[:2], left, *others])
+    found = plan({**HEALTHY, "n3": member("n3", "daemon_down"), "n1": me})
+    assert (found["needed"], found["through"], found["leave"]) == (True, "", False)
+    assert found["former"] == [left]
+
+
 def test_host_that_has_left_joins() -> None:
     """Its former node is known by its host name, as long as it is not ready."""
     gone = {**NODES[0], "manager": None, "role": "worker", "state": "down", "id": "id-old"}

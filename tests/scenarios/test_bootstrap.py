@@ -75,7 +75,11 @@ class Scene:
         for host in self.lab.hosts.values():
             if host.power() != "running":
                 continue
-            status, listed = host.api("GET", "/nodes")
+            try:
+                status, listed = host.api("GET", "/nodes")
+            except ConnectionRefusedError:
+                seen.append((host.name, "engine down", []))
+                continue
             state = ask(host, "GET", "/info")["Swarm"]["LocalNodeState"]
             entries = [(node["ID"], node["Version"]["Index"], node["Spec"]) for node in listed] if status == 200 else []
             seen.append((host.name, state, sorted(entries, key=lambda entry: str(entry[0]))))

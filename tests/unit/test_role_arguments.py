@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.plugins.filter.core import to_bool
+from jinja2 import Environment
 
 COLLECTION = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir() if path.is_dir())
@@ -92,6 +95,39 @@ def test_readme_describes_every_variable_with_its_default(role: str) -> None:
             shown = "[]" if isinstance(shown, list) else json.dumps(shown)
         expected[name] = "required" if option.get("required") else f"`{shown}`"
     assert rows == expected
+
+
+def tasks_of(content: Any) -> Iterator[dict[str, Any]]:
+    """All tasks in a file of tasks, those in blocks included."""
+    for task in content:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from tasks_of(task.get(part, ()))
+
+
+def refusals_of(role: str) -> list[str]:
+    """The conditions on which a role refuses to go on because it is not confirmed."""
+    name = f"{role}_confirmed"
+    conditions = []
+    for path in sorted((COLLECTION / "roles" / role / "tasks").glob("*.yml")):
+        for task in tasks_of(yaml.safe_load(path.read_text(encoding="utf-8"))):
+            if name in task.get("ansible.builtin.fail", {}).get("msg", ""):
+                when = task["when"] if isinstance(task["when"], list) else [task["when"]]
+                conditions += [condition for condition in when if name in condition]
+    return conditions
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if f"{role}_confirmed" in options_of(role)])
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [(False, True), ("false", True), ("False", True), ("no", True), (True, False), ("true", False), ("yes", False)],
+)
+def test_a_confirmation_counts_as_it_is_meant(role: str, said: Any, refused: bool) -> None:
+    """The command line gives text (-e NAME_confirmed=false), and every text that is not empty is true for Jinja."""
+    (condition,) = refusals_of(role)
+    environment = Environment(autoescape=True)
+    environment.filters["bool"] = to_bool
+    assert environment.compile_expression(condition)(**{f"{role}_confirmed": said}) is refused
 
 
 def test_action_group_is_every_module() -> None:

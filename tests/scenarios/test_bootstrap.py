@@ -189,7 +189,7 @@ def test_a_worker_that_is_cut_off_but_alive_is_removed_by_force_only(scene: Scen
     """Its host cannot be reached, yet the managers see it ready: Ansible has the wrong way to it."""
     m1 = scene.lab.hosts["m1"]
     m1.docker("service", "rm", "web")
-    no_way = {"w1": "ansible_port=9"}
+    no_way = {"w1": "ansible_port=9 ansible_control_path=none"}
     scene.refused(
         "remove_node", "it is ready, and no host that can be reached is this node", node="w1", host_vars=no_way
     )

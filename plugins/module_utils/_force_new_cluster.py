@@ -214,7 +214,7 @@ class ForceNewCluster:
                 return self._note_return(before.facts)
             fence_decision(peers)
         result = self._lone.take_over(before)
-        if self.of_itself and any(node.role == "worker" for node in self.engine.nodes()):
+        if any(node.role == "worker" for node in self.engine.nodes()):
             with self.steps.step("give the workers time"):
                 self._give_workers_time(before.facts)
         return result

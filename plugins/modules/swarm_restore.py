@@ -16,6 +16,9 @@ description:
     anything is touched.
   - Autolocked swarms are restored as well, which Docker's own procedure cannot do. The sealed key is opened on this host
     with the unlock key while the engine is stopped, and the engine seals it again under the same unlock key.
+  - Gives the workers three minutes to find this manager, where Docker gives them half a minute before it starts their tasks
+    anew. For that it leads twice; the engine is started once more, with a longer heartbeat period of the swarm, which is put
+    back at once.
   - If anything fails, the old state is put back and the engine started. If this module, the connection or the controller
     dies, the host does the same by itself (see O(dead_man_timeout)).
 extends_documentation_fragment:

@@ -32,7 +32,18 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
-UP = ["arm", "stop", "start", "force new cluster", "disarm"]
+UP = [
+    "arm",
+    "stop",
+    "start",
+    "force new cluster",
+    "heartbeat 30 s",
+    "stop",
+    "start",
+    "unlock",
+    "heartbeat 5 s",
+    "disarm",
+]
 
 
 class World:
@@ -71,7 +82,7 @@ def test_restore(world: World, run_module: RunModule) -> None:
     assert [entry["id"] for entry in result["managers"]] == ["id-m1", "id-m2", "id-m3"]
     assert result["peers"][0] == {"address": "192.0.2.1:2377", "state": "silent", "detail": "no answer"}
     assert "files" not in result["manifest"]
-    assert result["steps"][-1]["step"] == "compare"
+    assert result["steps"][-1]["step"] == "give the workers time"
     assert world.host.effects == UP
     assert world.host.condition == "manager"
 

@@ -41,11 +41,15 @@ class Scene:
     def another(self, *but: str) -> Host:
         return next(self.lab.hosts[name] for name in ("m1", "m2", "m3") if name not in but)
 
-    def run(self, *args: str, fails: bool, **variables: Any) -> tuple[AnsibleRun, dict[str, Any]]:
-        """Run the playbook, which changes nothing, and return what it handed over to what runs next."""
+    def run(
+        self, *args: str, fails: bool, changes: bool = False, handed_over: bool = True, **variables: Any
+    ) -> tuple[AnsibleRun, dict[str, Any]]:
+        """Run the playbook, which changes nothing by itself, and return what it handed over to what runs next."""
         run = self._playbook(self.lab, "health", variables, args, check_rc=False, env=STATS)
         assert (run.rc != 0) is fails, run.readable()[-6000:]
-        assert sum(host["changed"] for host in run.recap.values()) == 0
+        assert (sum(host["changed"] for host in run.recap.values()) > 0) is changes
+        if not handed_over:
+            return run, {}
         stats = run.stdout.partition("CUSTOM STATS:")[2].partition("RUN: ")[2]
         result: dict[str, Any] = json.JSONDecoder().raw_decode(stats)[0]["health_result"]
         return run, result
@@ -235,3 +239,47 @@ def promtool(args: list[str], text: str = "") -> None:
     """Run promtool, which comes with Prometheus, and fail the test with what it says."""
     run = subprocess.run(["promtool", *args], input=text, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, ""), run.stdout + run.stderr
+
+
+# -- remedies ------------------------------------------------------------------------------------------------------
+
+
+def remedied(scene: Scene, remedy: str, **variables: Any) -> dict[str, set[str]]:
+    """What is found after a remedy. It changes something."""
+    extra = {"health_remedy": remedy, "health_remedy_confirmed": True, **variables}
+    dummy, result = scene.run(fails=False, changes=True, **extra)
+    (swarm,) = result["swarms"]
+    return {finding["id"]: {finding["object"]} for finding in swarm["findings"]}
+
+
+def test_an_engine_that_was_stopped_is_restarted(scene: Scene) -> None:
+    wait_until_healthy(scene["m1"])
+    scene["m3"].ssh("systemctl stop docker.socket docker.service")
+    run, dummy = scene.run(fails=True, health_remedy="restart", handed_over=False)
+    assert "Checked, and nothing changed. m3 would be restarted." in " ".join(run.readable().split())
+    assert remedied(scene, "restart") == {}
+    wait_until_healthy(scene["m1"])
+
+
+def test_a_frozen_host_is_rebooted(scene: Scene) -> None:
+    frozen = scene["m2"]
+    lab = Path(__file__).resolve().parents[1] / "lab" / "lab"
+    command = " && ".join(f"{lab} {what} --prefix {scene.lab.prefix} m2" for what in ("kill", "start"))
+    frozen.pause()
+    manager = scene.another("m2")
+    wait_until(lambda: nodes(manager).get("m2") not in ("leader", "reachable"), timeout=60, what="m2 to be missed")
+    extra = {"health_remedy_reboot_command": f"sh -c '{command}'", "health_ask_timeout": 35}
+    assert remedied(scene, "reboot", **extra) == {}
+    wait_until_healthy(manager)
+
+
+def test_a_manager_whose_host_is_gone_is_replaced(scene: Scene) -> None:
+    """Destroys the lab, so it is the last one."""
+    gone = node_id(scene["m3"])
+    scene.lab.rm("m3")
+    manager = scene["m1"]
+    wait_until(lambda: nodes(manager).get("m3") not in ("leader", "reachable"), timeout=60, what="m3 to be missed")
+    assert remedied(scene, "replace") == {}
+    entries = {entry["ID"]: entry for entry in ask(manager, "GET", "/nodes")}
+    assert gone not in entries
+    assert nodes(manager)["w1"] in ("leader", "reachable")

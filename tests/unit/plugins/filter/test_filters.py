@@ -23,6 +23,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils import (
     _move,
     _quorum,
     _recovery_plan,
+    _remedy,
     _report_page,
     _roster,
     _rotation,
@@ -32,7 +33,19 @@ from ansible_collections.quorate.swarm.plugins.test import quorate
 
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
-DECISIONS = (_expectation, _fleet, _health, _metrics, _move, _quorum, _recovery_plan, _report_page, _roster, _rotation)
+DECISIONS = (
+    _expectation,
+    _fleet,
+    _health,
+    _metrics,
+    _move,
+    _quorum,
+    _recovery_plan,
+    _remedy,
+    _report_page,
+    _roster,
+    _rotation,
+)
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
 
@@ -88,6 +101,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "fault_tolerance": ((4,), {}),
     "fence_plan": (({"m2": {"state": "locked"}},), FENCE),
     "prometheus_metrics": (({"swarms": []}, "health"), {}),
+    "remedy_plan": (({"swarms": []}, {}, "restart"), {}),
     "health_verdict": (({"m1": {"state": "inactive"}}, {}), {"now": 0}),
     "host_addresses": (({"inventory_hostname": "m1"},), {}),
     "majority": ((4,), {}),
@@ -119,6 +133,7 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "drain_plan": [((None,), {"named": []}), (({},), {}), (({"m1": {"state": "manager"}},), {"named": []})],
     "fault_tolerance": [(("many",), {}), ((None,), {})],
     "fence_plan": [(({},), {}), (({},), {**FENCE, "typo": 1}), ((None,), FENCE)],
+    "remedy_plan": [(({}, {}, "restart"), {})],
     "prometheus_metrics": [((None, "health"), {}), (({}, "verify"), {})],
     "health_verdict": [(("m1", {}), {}), (({"m1": MANAGER}, {}), {})],
     "host_addresses": [(("m1",), {}), ((None,), {})],

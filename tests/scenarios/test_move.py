@@ -138,7 +138,7 @@ def test_refused_while_the_archived_manager_may_live(site: Site, playbook: RunPl
     before = snapshot(site.lab.host("n1"))
     variables = site.variables(restore_confirmed=True, restore_lost_managers=[*set(site.lost) - {site.old}])
     run = playbook(site.lab, "restore", variables, inventory=site.inventory(*NEW), check_rc=False)
-    refused(site, run, before, f"manager m2 ({site.old}) of the archive does not answer")
+    refused(site, run, before, f"manager m2 ({site.old}) of the swarm does not answer")
 
 
 def test_check_mode_changes_nothing(site: Site, playbook: RunPlaybook) -> None:

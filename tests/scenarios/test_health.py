@@ -93,7 +93,7 @@ def test_everything_that_is_wrong_is_named_at_once(scene: Scene) -> None:
     for dummy in range(2):  # it comes back as m2, and again as m2
         left.append(f"{worker.ssh('hostname').stdout.strip()} ({node_id(worker)})")
         ask(worker, "POST", "/swarm/leave")
-        worker.ssh("hostname m2; systemctl restart docker")
+        worker.ssh("hostname m2; systemctl reset-failed docker.service; systemctl restart docker")
         ask(worker, "POST", "/swarm/join", body)
     wait_until(
         lambda: [entry["Status"]["State"] for entry in ask(manager, "GET", "/nodes")].count("down") == 2,
@@ -124,7 +124,7 @@ def test_everything_that_is_wrong_is_named_at_once(scene: Scene) -> None:
         for entry in ask(manager, "GET", "/nodes"):
             if entry["Status"]["State"] == "down":
                 manager.docker("node", "rm", entry["ID"])
-        worker.ssh("hostname w1; systemctl restart docker")
+        worker.ssh("hostname w1; systemctl reset-failed docker.service; systemctl restart docker")
     assert found == {
         "fault_tolerance_too_low": {swarm},
         "not_as_expected": {swarm},
@@ -166,7 +166,7 @@ def test_a_locked_manager_and_a_key_that_nobody_keeps(scene: Scene, tmp_path: Pa
     key = {"UnlockKey": ask(manager, "GET", "/swarm/unlockkey")["UnlockKey"]}
     wait_until(lambda: "ENCRYPTED" in (locked.docker_directory / "swarm/certificates/swarm-node.key").read_text(),
                timeout=30, what="the key of m3 to be sealed")  # fmt: skip
-    locked.ssh("systemctl restart docker")
+    locked.ssh("systemctl reset-failed docker.service; systemctl restart docker")
     found = scene.found(*escrow.args, fails=True, **escrow.configuration)
     assert found == {
         "manager_locked": {"m3"},

@@ -130,11 +130,11 @@ def test_state_of_a_manager(changes: dict[str, Any], state: str, words: str) -> 
 def test_the_line_is_where_the_majority_begins(
     managers: int, reachable: int, majority: int, can_lose: int, words: str
 ) -> None:
-    bar = module.quorum_bar({"managers": managers, "reachable": reachable, "majority": majority, "can_lose": can_lose})
-    assert bar is not None
-    assert bar["words"] == words
-    assert [slot["filled"] for slot in bar["slots"]] == [True] * reachable + [False] * (managers - reachable)
-    assert sum(slot["x"] + slot["width"] <= bar["line"] for slot in bar["slots"]) == majority
+    row = module.quorum_bar({"managers": managers, "reachable": reachable, "majority": majority, "can_lose": can_lose})
+    assert row is not None
+    assert row["words"] == words
+    assert [slot["filled"] for slot in row["slots"]] == [True] * reachable + [False] * (managers - reachable)
+    assert sum(slot["x"] + slot["width"] <= row["line"] for slot in row["slots"]) == majority
 
 
 def test_no_bar_without_a_leader() -> None:

@@ -21,6 +21,8 @@ from helpers.runner import AnsibleRun, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import wait_until
 
+pytestmark = pytest.mark.long
+
 ADDRESS_FOR = (
     "ip address change $(ip -o -4 address show eth0 | awk '{{print $4}}') dev eth0 "
     "valid_lft {seconds} preferred_lft {seconds}"

@@ -241,6 +241,8 @@ def test_lost_managers_boot_again_in_the_middle(lab_factory: LabFactory, module:
         before = identity(m1)
         known = [node_id(host) for host in (m2, m3)]
         in_parallel(Host.kill, [m2, m3])
+        # a leader shows a healthy swarm for some seconds after it lost the others, and nothing would be done
+        wait_until(lambda: not is_healthy(m1), timeout=60, what="the loss of the quorum")
 
         results: list[dict[str, Any]] = []
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 import typing as t
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _escrow
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment_text
 from ansible_collections.quorate.swarm.plugins.plugin_utils._vault_file import VaultFile
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
 
     def _keep(self, args: dict[str, t.Any]) -> tuple[list[_escrow.Entry], list[_escrow.Entry]]:
         """Merge the entries of the task into the store. Returns: what it held before, and what it holds now."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        now = moment_text()
         if not args["path"]:
             held = _escrow.merge([], _escrow.stored(args["held"]))
             return held, _escrow.merge(held, args["entries"], now=now)

@@ -40,6 +40,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import archive_name
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Cluster, Node
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment_text
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import quorum_health, stop_reasons
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import (
     Told,
@@ -235,7 +236,7 @@ class Backup:
             cluster=cluster,
             unlock_key=unlock_key,
             hand_over_leadership=hand_over_leadership,
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            created=moment_text(),
         )
 
     @staticmethod

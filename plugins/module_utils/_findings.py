@@ -8,10 +8,8 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
-import calendar
 import collections
 import dataclasses
-import time
 import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils._expectation import unmet_expectations
@@ -24,6 +22,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._fleet import (
     why,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node, host_of
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import (
     Reason,
     address_reasons,
@@ -148,11 +147,6 @@ def findings(scene: Scene) -> list[Finding]:
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def moment(text: str) -> float:
-    """Seconds since 1970 of a time as facts and manifests have it, C(2026-01-31T02:03:04Z)."""
-    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
-
-
 def newest_archive(archives: t.Iterable[Info], cluster_id: str) -> Info | None:
     """The newest good archive of a swarm."""
     good = [entry for entry in archives if entry["good"] and entry["manifest"]["cluster"]["id"] == cluster_id]
@@ -176,7 +170,8 @@ def _mib(size: float) -> str:
 
 
 def _identities(scene: Scene) -> Found:
-    for node_id, hosts in twins(scene.infos).items():
+    same = twins(scene.infos)
+    for node_id, hosts in same.items():
         yield Finding(
             "node_id_twice",
             "error",
@@ -194,7 +189,7 @@ def _identities(scene: Scene) -> Found:
             f"{split[0][0]} does not know {split[0][1]}",
             "Decide which one stays; stop the managers of the other, and join them with quorate.swarm.rejoin_manager",
         )
-    elif scene.disagreements and not twins(scene.infos):
+    elif scene.disagreements and not same:
         yield Finding(
             "views_differ",
             "error",

@@ -81,13 +81,16 @@ def twins(infos: t.Mapping[str, Info]) -> dict[str, list[str]]:
 
 def strangers(infos: t.Mapping[str, Info]) -> list[tuple[str, str]]:
     """Pairs of managers of one cluster ID of which the first does not know the second: there are two such swarms."""
-    able = [host for host in sorted(infos) if state_of(infos[host]) == "manager"]
+    known = {
+        host: {node["id"] for node in infos[host]["nodes"]}
+        for host in sorted(infos)
+        if state_of(infos[host]) == "manager"
+    }
     return [
         (host, other)
-        for host in able
-        for other in able
-        if cluster_of(infos[host]) == cluster_of(infos[other])
-        and node_of(infos[other]) not in {node["id"] for node in infos[host]["nodes"]}
+        for host in known
+        for other in known
+        if cluster_of(infos[host]) == cluster_of(infos[other]) and node_of(infos[other]) not in known[host]
     ]
 
 

@@ -14,8 +14,9 @@ import time
 import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused
-from ansible_collections.quorate.swarm.plugins.module_utils._findings import SEVERITIES, moment
+from ansible_collections.quorate.swarm.plugins.module_utils._findings import SEVERITIES, newest_archive
 from ansible_collections.quorate.swarm.plugins.module_utils._fleet import Info
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment
 
 _PREFIX = "quorate_swarm_"
 
@@ -77,15 +78,15 @@ def prometheus_metrics(result: t.Any, kind: str, *, now: float | None = None) ->
         return [_file(kind, result["manifest"]["cluster"]["id"], _backup(result))]
     if kind == "verify":
         level = result["level"]
-        newest: dict[str, Info] = {}
-        for entry in result["archives"]:
-            if entry["good"]:
-                known = newest.setdefault(entry["manifest"]["cluster"]["id"], entry)
-                if entry["manifest"]["created"] > known["manifest"]["created"]:
-                    newest[entry["manifest"]["cluster"]["id"]] = entry
+        archives = result["archives"]
+        newest = {
+            cluster_id: newest_archive(archives, cluster_id)
+            for cluster_id in sorted({entry["manifest"]["cluster"]["id"] for entry in archives if entry["good"]})
+        }
         return [
             _file(f"{kind}_{level}", cluster_id, _verified(entry, level, moment_of_run))
-            for cluster_id, entry in sorted(newest.items())
+            for cluster_id, entry in newest.items()
+            if entry
         ]
     raise Refused("write metrics", f"there is no kind {kind}", "Give health, backup or verify")
 

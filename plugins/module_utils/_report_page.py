@@ -13,7 +13,8 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils._findings import SEVERITIES, moment
+from ansible_collections.quorate.swarm.plugins.module_utils._findings import SEVERITIES
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment, moment_text
 
 Info = t.Mapping[str, t.Any]
 
@@ -66,7 +67,7 @@ def report_page(
         for swarm in verdict["swarms"]
     ]
     return {
-        "generated": _text(now),
+        "generated": moment_text(now),
         "worst": verdict["worst"],
         "verdict": _VERDICTS[verdict["worst"]],
         "counts": {
@@ -290,7 +291,3 @@ def _days(days: float) -> str:
 
 def _cluster_of(archive: Info) -> str | None:
     return ((archive.get("manifest") or {}).get("cluster") or {}).get("id")
-
-
-def _text(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

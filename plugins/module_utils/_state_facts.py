@@ -31,6 +31,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     WrongKey,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment_text
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import inventory_of_store, position_facts
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import RaftKeys
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import (
@@ -340,7 +341,7 @@ class _Reader:
             self._add(NODE_CERTIFICATE, f"it was not issued by {ROOT_CA}", _ANOTHER)
 
     def _check_dates(self, certificate: _certificate.Certificate, root_ca_expires: str | None, now: float) -> None:
-        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+        moment = moment_text(now)
         if moment < certificate.not_before:
             self._add(
                 NODE_CERTIFICATE,

@@ -9,7 +9,6 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import dataclasses
 import time
@@ -26,12 +25,12 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     Unsettled,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_KEY
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import survey
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
 _DAY = 86400.0
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _ATTEMPTED = {
     "enable": "switch autolock on",
     "disable": "switch autolock off",
@@ -80,7 +79,7 @@ def age_in_days(created: str | None, now: float) -> float | None:
     if not created:
         return None
     try:
-        return (now - calendar.timegm(time.strptime(created, _TIME))) / _DAY
+        return (now - moment(created)) / _DAY
     except ValueError:
         raise Refused(
             "tell the age of the unlock key",

@@ -12,9 +12,10 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused
-from ansible_collections.quorate.swarm.plugins.module_utils._findings import _NO_ROOM, Wanted, moment
+from ansible_collections.quorate.swarm.plugins.module_utils._findings import _NO_ROOM, Wanted
 from ansible_collections.quorate.swarm.plugins.module_utils._health import health_verdict
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import quorum_health
 
 NOW = moment("2026-01-31T00:00:00Z")

@@ -70,6 +70,12 @@ def split_reason(infos: t.Mapping[str, Info]) -> str | None:
     return None
 
 
+def name_list(names: str | t.Sequence[str]) -> list[str]:
+    """Names as a list. The command line makes a text of them (C(-e lost_managers=m2,m3)), which is split at its commas, as
+    Ansible does for the list of a module."""
+    return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else list(names)
+
+
 def twins(infos: t.Mapping[str, Info]) -> dict[str, list[str]]:
     """The node IDs that more than one host has, with these hosts: a state directory was copied."""
     hosts: dict[str, list[str]] = {}

@@ -14,6 +14,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.quorate.swarm.plugins.module_utils._fleet import name_list
 
 Decision = t.TypeVar("Decision", bound=t.Callable[..., t.Any])
 
@@ -24,15 +25,14 @@ def in_templates(name: str, decision: Decision, *, lists: t.Sequence[str] = ()) 
     Args:
         name: Name of the plugin, without the collection.
         decision: What it does. An error of Python's own means that its input is not what it has to be.
-        lists: Options that are lists of names. The command line makes a text of them (C(-e lost_managers=m2,m3)), which is
-            split at its commas, as Ansible does for the list of a module.
+        lists: Options that are lists of names, which may be given as name_list() takes them.
     """
 
     @functools.wraps(decision)
     def plugin(*arguments: t.Any, **options: t.Any) -> t.Any:
         for option in lists:
             if isinstance(options.get(option), str):
-                options[option] = [word.strip() for word in options[option].split(",") if word.strip()]
+                options[option] = name_list(options[option])
         try:
             return decision(*arguments, **options)
         except SwarmError as error:

@@ -50,6 +50,10 @@ def test_an_archive_that_is_two_rotations_old(lab_factory: LabFactory, playbook:
         "verify_backup_directory": str(collected),
     }
     assert "1 of 1 archives good at level raft" in run("verify_backup", verify_backup_host="m1", **on_controller)
+    run("report", report_directory=str(tmp_path))
+    page = (tmp_path / "quorate-swarm.html").read_text()
+    assert all(f">{entry['fingerprint']}<" in page for entry in (newest, middle, oldest))
+    assert "SWMKEY" not in page
 
     address = host.address
     lab.rm("m1")

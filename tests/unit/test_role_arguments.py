@@ -71,6 +71,7 @@ def test_no_other_variable_is_used(role: str) -> None:
     tasks = code_of(role)
     used = set(re.findall(rf"(?<![\w.]){role}_[a-z_]+", tasks)) - {
         "health_archives",
+        "health_info",
         "health_result",
         "report_files",
         "unlock_key_escrow_action",

@@ -106,6 +106,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "host_addresses": (({"inventory_hostname": "m1"},), {}),
     "majority": ((4,), {}),
     "manager_layout": ((3,), {"zones": {"a": ["m1", "m2"], "b": ["m3"]}}),
+    "name_list": (("m1, m2",), {}),
     "move_plan": (({"m1": {"state": "locked"}},), {"target": "m1", "addresses": {}}),
     "rejoin_plan": (
         ({"m1": LEADER, "m2": {"state": "inactive"}},),
@@ -139,6 +140,7 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "host_addresses": [(("m1",), {}), ((None,), {})],
     "majority": [(("many",), {}), (([],), {})],
     "manager_layout": [(("many",), {"zones": ["a"]}), ((3,), {"zones": None}), ((3,), {"zones": {"a": None}})],
+    "name_list": [((None,), {}), ((1,), {})],
     "move_plan": [(({},), {"target": "m1", "addresses": {}}), ((None,), {}), (({"m1": None},), {"target": "m1"})],
     "rejoin_plan": [((None,), {"target": "m1", "addresses": {}}), (({},), {"target": "m1"})],
     "remove_plan": [((None,), {"node": "m1", "addresses": {}}), (({},), {"node": "m1"})],
@@ -192,6 +194,14 @@ def test_a_number_that_a_template_made_a_text_is_taken() -> None:
     manifests: list[Any] = [{"cluster": {"id": "blue"}, "created": f"2026-01-0{number}T00:00:00Z"} for number in (1, 2)]
     archives = [{"path": manifest["created"][:10], "good": True, "manifest": manifest} for manifest in manifests]
     assert filter_of("superseded_archives")(archives, cluster_id="blue", keep="1") == ["2026-01-01"]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [("m1,m2", ["m1", "m2"]), (" m1 , ,m2,", ["m1", "m2"]), ("", []), ([], []), (["m1", "m,2"], ["m1", "m,2"])],
+)
+def test_names_are_a_list(given: Any, names: list[str]) -> None:
+    assert filter_of("name_list")(given) == names
 
 
 def test_numbers_that_templates_made_texts_are_taken() -> None:

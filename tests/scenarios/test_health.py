@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import ask, is_healthy, leader, node_id, nodes, wait_until_healthy
+from helpers.backup import ask, has_lost, is_healthy, leader, node_id, nodes, wait_until_healthy
 from helpers.escrow import Escrow
 from helpers.runner import AnsibleRun, RunPlaybook
 
@@ -269,7 +269,7 @@ def test_a_frozen_host_is_rebooted(scene: Scene) -> None:
     command = " && ".join(f"{lab} {what} --prefix {scene.lab.prefix} m2" for what in ("kill", "start"))
     frozen.pause()
     manager = scene.another("m2")
-    wait_until(lambda: nodes(manager).get("m2") not in ("leader", "reachable"), timeout=60, what="m2 to be missed")
+    wait_until(lambda: has_lost(manager, "m2"), timeout=60, what="m2 to be missed")
     extra = {"health_remedy_reboot_command": f"sh -c '{command}'", "health_ask_timeout": 35}
     assert remedied(scene, "reboot", **extra) == {}
     wait_until_healthy(manager)
@@ -280,7 +280,7 @@ def test_a_manager_whose_host_is_gone_is_replaced(scene: Scene) -> None:
     gone = node_id(scene["m3"])
     scene.lab.rm("m3")
     manager = scene["m1"]
-    wait_until(lambda: nodes(manager).get("m3") not in ("leader", "reachable"), timeout=60, what="m3 to be missed")
+    wait_until(lambda: has_lost(manager, "m3"), timeout=60, what="m3 to be missed")
     assert remedied(scene, "replace") == {}
     entries = {entry["ID"]: entry for entry in ask(manager, "GET", "/nodes")}
     assert gone not in entries

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import ask, engine_state, leader, node_id, nodes, repeated, wait_until_healthy
+from helpers.backup import ask, engine_state, has_lost, leader, node_id, nodes, repeated, wait_until_healthy
 from helpers.runner import AnsibleRun, RunPlaybook
 
 from quorate_lab import Host, Lab
@@ -127,7 +127,7 @@ def test_a_healthy_leader_leaves_and_joins_and_nobody_notices(scene: Scene) -> N
 def test_a_manager_that_was_removed_while_it_was_down(scene: Scene) -> None:
     m3, m1 = scene.lab.hosts["m3"], scene.lab.hosts["m1"]
     m3.run("systemctl stop docker.socket docker.service")
-    wait_until(lambda: nodes(m1)["m3"] == "down", timeout=60, what="m3 to be down")
+    wait_until(lambda: has_lost(m1, "m3") and nodes(m1)["m3"] == "down", timeout=60, what="m3 to be down")
     m1.docker("node", "demote", "m3")
     wait_until(lambda: m1.docker("node", "rm", "m3", check=False) == "m3", timeout=60, what="m3 to be removed")
     m3.run("systemctl start docker.service")
@@ -141,7 +141,7 @@ def test_a_host_that_was_installed_again_and_a_quorum_that_would_not_hold(scene:
     lab.rm("m3")
     lab.add("m3", address=address)
     m2 = lab.hosts["m2"]
-    wait_until(lambda: nodes(m2)["m3"] == "down", timeout=60, what="m3 to be down")
+    wait_until(lambda: has_lost(m2, "m3") and nodes(m2)["m3"] == "down", timeout=60, what="m3 to be down")
     # without m2 the old entry of m3 is the second of three, and there is no quorum
     before = scene.looks()
     refused = scene.run("m2", fails=True, confirmed=True, even_if_healthy=True)
@@ -174,7 +174,11 @@ def test_a_host_that_does_not_reach_the_managers_is_not_taken_out(scene: Scene) 
     m3 = scene.lab.hosts["m3"]
     scene.lab.partition(["m3"])
     try:
-        wait_until(lambda: nodes(scene.lab.hosts["m1"])["m3"] == "down", timeout=60, what="m3 to be cut off")
+        wait_until(
+            lambda: has_lost(scene.lab.hosts["m1"], "m3") and nodes(scene.lab.hosts["m1"])["m3"] == "down",
+            timeout=60,
+            what="m3 to be cut off",
+        )
         before = scene.looks()
         refused = scene.run("m3", fails=True, confirmed=True)
         assert "and so could leave but not join. Nothing was changed" in refused.readable()

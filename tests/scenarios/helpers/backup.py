@@ -83,6 +83,15 @@ def nodes(manager: Host) -> dict[str, str]:
     return {node["Description"]["Hostname"]: _standing(node) for node in ask(manager, "GET", "/nodes")}
 
 
+def has_lost(manager: Host, name: str) -> bool:
+    """Whether *manager* sees that this node is not there any more; not while it cannot tell, as in an election."""
+    status, listed = manager.api("GET", "/nodes")
+    return status == 200 and not any(
+        node["Description"]["Hostname"] == name and _standing(node) in ("leader", "reachable", "ready")
+        for node in listed
+    )
+
+
 def _standing(node: Json) -> str:
     manager = node.get("ManagerStatus")
     state = str(node["Status"]["State"])

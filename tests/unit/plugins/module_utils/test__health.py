@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 import pytest
 
@@ -21,7 +21,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._quorum import quoru
 NOW = moment("2026-01-31T00:00:00Z")
 DAY = 86400
 HOSTS = ("m1", "m2", "m3")
-Infos = dict[str, Any]
+Infos = Dict[str, Any]
 
 
 def node(name: str, *, manager: bool = True, **more: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from .process import execute
 
 PACKAGES = (
     "systemd systemd-sysv dbus kmod procps sudo ca-certificates openssh-server iproute2 iptables iputils-ping curl jq zstd "
-    "docker.io python3 python3-docker python3-cryptography python3-nacl busybox-static"
+    "docker.io python3 python3-docker python3-cryptography python3-nacl busybox-static restic age cron"
 ).split()
 
 # What only costs time in a host, or would reach through to the kernel of the lab machine.

@@ -12,7 +12,10 @@ options:
   state_directory:
     description:
       - The swarm state directory of the engine.
-      - By default it is found by asking the engine for its data root; when the engine is down, by C(data-root) of
-        C(/etc/docker/daemon.json); and else it is C(/var/lib/docker/swarm).
+      - By default it is found by asking the engine for its data root.
+      - When the engine is down, it is found by C(--data-root) among the arguments with which systemd starts the engine
+        (also in a drop-in, or in a variable of an environment file), and else by C(data-root) of the configuration
+        file, C(/etc/docker/daemon.json) unless C(--config-file) is among them.
+      - Without any of these it is C(/var/lib/docker/swarm).
     type: path
 """

@@ -17,8 +17,10 @@ import os
 import shlex
 import time
 import typing as t
+from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import DaemonFailed, Refused
+from ansible_collections.quorate.swarm.plugins.module_utils._unit_arguments import PROPERTIES, unit_arguments
 
 #: Runs a command: argv -> (return code, stdout, stderr).
 Runner = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
@@ -73,6 +75,13 @@ class Daemon:
         if self._property(service, "ActiveState") != "active":
             return 0.0
         return time.monotonic() - int(self._property(service, "ActiveEnterTimestampMonotonic") or 0) / 1e6
+
+    def arguments(self) -> list[str]:
+        """The words with which the engine is started here, whether it is up or not; none without systemd."""
+        if not self.systemd:
+            return []
+        shown = self._run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", f"{self._service}.service"])[1]
+        return unit_arguments(shown, lambda path: Path(path).read_text(encoding="utf-8"))
 
     def engine_version(self) -> str:
         """Version of the engine that is installed here, asked of its program because the engine may be down."""

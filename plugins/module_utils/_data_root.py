@@ -19,21 +19,42 @@ DEFAULT_DATA_ROOT = "/var/lib/docker"
 
 
 def state_directory(
-    params: t.Mapping[str, t.Any], engine_root_dir: str | None, *, daemon_json: Path = DAEMON_JSON
+    params: t.Mapping[str, t.Any],
+    engine_root_dir: str | None,
+    arguments: t.Callable[[], t.Sequence[str]],
+    *,
+    daemon_json: Path = DAEMON_JSON,
 ) -> Path:
     """Return the swarm state directory of this host's engine, which need not exist.
 
     Args:
         params: The module's parameters; C(state_directory) wins when it is given.
         engine_root_dir: C(DockerRootDir) of GET /info, or None or empty when the engine does not answer.
-        daemon_json: The engine's configuration file, asked when the engine cannot be.
+        arguments: Tells how the engine is started, asked when the engine cannot be.
+        daemon_json: The engine's configuration file unless the arguments name another one.
     """
     if params.get("state_directory"):
         return Path(params["state_directory"])
-    return Path(engine_root_dir or _configured_data_root(daemon_json) or DEFAULT_DATA_ROOT) / "swarm"
+    return Path(engine_root_dir or _configured(arguments(), daemon_json) or DEFAULT_DATA_ROOT) / "swarm"
 
 
-def _configured_data_root(daemon_json: Path) -> str | None:
+def _configured(arguments: t.Sequence[str], daemon_json: Path) -> str | None:
+    """The data root that an engine takes when it is started so. It refuses to start with one here and one there."""
+    root = _value(arguments, "--data-root", "--graph", "-g")
+    return root or _in_file(Path(_value(arguments, "--config-file") or daemon_json))
+
+
+def _value(arguments: t.Sequence[str], *names: str) -> str | None:
+    """The value of an option among arguments: the last one counts."""
+    found = None
+    for word, following in zip(arguments, [*arguments[1:], None]):
+        name, given, value = word.partition("=")
+        if name in names:
+            found = value if given else following
+    return found
+
+
+def _in_file(daemon_json: Path) -> str | None:
     """The data root in the engine's configuration file; None without one, or when the file cannot be read."""
     try:
         configuration = json.loads(daemon_json.read_text(encoding="utf-8"))

@@ -134,6 +134,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     STATE_DIRECTORY_ARGUMENTS,
     docker_arguments_with_cert_path,
 )
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused, SwarmError, fail
@@ -193,7 +194,7 @@ def main() -> None:
     if params["hold_timeout"] < 1:
         module.fail_json(msg=f"hold_timeout is {params['hold_timeout']}; give a number of seconds greater than 0")
     try:
-        directory = state_directory(params, Engine.from_params(params).root_dir())
+        directory = state_directory(params, Engine.from_params(params).root_dir(), Daemon(module.run_command).arguments)
         facts = read_state(directory, live=True)
         address = address_of(params, facts)
         addresses = host_addresses(module.run_command)

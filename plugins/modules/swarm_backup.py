@@ -243,10 +243,11 @@ def main() -> None:
     steps: list[dict[str, t.Any]] = []
     try:
         engine = Engine.from_params(params)
+        daemon = Daemon(module.run_command, service=params["service_name"])
         backup = Backup(
             engine=engine,
-            daemon=Daemon(module.run_command, service=params["service_name"]),
-            state=StateDir(state_directory(params, engine.root_dir())),
+            daemon=daemon,
+            state=StateDir(state_directory(params, engine.root_dir(), daemon.arguments)),
             options=BackupOptions(
                 directory=Path(params["directory"]),
                 **{name: params[name] for name in BackupOptions.__dataclass_fields__ if name != "directory"},

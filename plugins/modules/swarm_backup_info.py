@@ -209,6 +209,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _archive_check
 from ansible_collections.quorate.swarm.plugins.module_utils._argspec import STATE_DIRECTORY_ARGUMENTS
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._node_key import parse_unlock_key
@@ -251,7 +252,7 @@ def verification(module: AnsibleModule) -> t.Callable[[Path], dict[str, t.Any]] 
         return None
     if level == "boot":
         require_programs()
-        place = StateDir(state_directory(module.params, None))
+        place = StateDir(state_directory(module.params, None, Daemon(module.run_command).arguments))
         how = {"unlock_keys": unlock_keys, "place": place, "wait_timeout": module.params["wait_timeout"]}
         return functools.partial(_archive_check.boot, **how)
     how = {"level": level, "unlock_keys": unlock_keys, "folder": Path(module.tmpdir)}

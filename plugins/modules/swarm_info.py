@@ -445,7 +445,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     STATE_DIRECTORY_ARGUMENTS,
     docker_arguments_with_cert_path,
 )
-from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Runner
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon, Runner
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
@@ -501,7 +501,9 @@ def facts(engine: Engine, params: t.Mapping[str, t.Any], run: Runner, warn: Warn
         "quorum": found.health.as_dict() if found.health else None,
         **{kind: attempt(read, warn) if usable and kind in gather else None for kind, read in readers.items()},
         "containers": attempt(engine.plain_containers, warn) if found.local and "containers" in gather else None,
-        "state_directory": on_disk(state_directory(params, engine_facts(found, version)["root_dir"]), warn)
+        "state_directory": on_disk(
+            state_directory(params, engine_facts(found, version)["root_dir"], Daemon(run).arguments), warn
+        )
         if "disk" in gather
         else None,
         "addresses": attempt(lambda: addresses(run), warn) if "addresses" in gather else None,

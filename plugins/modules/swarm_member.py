@@ -280,9 +280,10 @@ def main() -> None:
     )
     params = docker_arguments_with_cert_path(module.params, os.environ)
     engine = Engine.from_params(params)
+    daemon = Daemon(module.run_command, service=params["service_name"])
     try:
         found = survey(engine)
-        directory = state_directory(params, found.local.root_dir if found.local else None)
+        directory = state_directory(params, found.local.root_dir if found.local else None, daemon.arguments)
         before = facts(found, directory)
         if params["cluster_id"] and before["state"] != "absent" and before["cluster_id"] is None:
             module.warn(f"Could not see whether this host is in swarm {params['cluster_id']}: install cryptography.")
@@ -305,7 +306,7 @@ def main() -> None:
             if step == "put_aside":
                 quarantine = _transition.put_state_aside(
                     engine,
-                    Daemon(module.run_command, service=params["service_name"]),
+                    daemon,
                     StateDir(directory),
                     start=params["start_engine"],
                     timeout=params["wait_timeout"],

@@ -260,10 +260,11 @@ def main() -> None:
     result: dict[str, t.Any] = {"changed": False, "outcome": "has_quorum"}
     try:
         engine = Engine.from_params(params)
+        daemon = Daemon(module.run_command, service=params["service_name"])
         recover = Recover(
             engine=engine,
-            daemon=Daemon(module.run_command, service=params["service_name"]),
-            state=StateDir(state_directory(params, engine.root_dir())),
+            daemon=daemon,
+            state=StateDir(state_directory(params, engine.root_dir(), daemon.arguments)),
             options=RecoverOptions(
                 unlock_keys=tuple(params["unlock_keys"]),
                 down_managers=tuple(params["down_managers"]),

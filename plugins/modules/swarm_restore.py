@@ -302,7 +302,7 @@ def main() -> None:
     try:
         engine = Engine.from_params(params)
         daemon = Daemon(module.run_command, service=params["service_name"])
-        state = StateDir(state_directory(params, engine.root_dir()))
+        state = StateDir(state_directory(params, engine.root_dir(), daemon.arguments))
         addresses = host_addresses(module.run_command)
         loan = Loan(
             TemporaryAddress(module.run_command, state_directory=state.path),

@@ -221,10 +221,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = docker_arguments_with_cert_path(module.params, os.environ)
+    daemon = Daemon(module.run_command, service=params["service_name"])
     unlock = Unlock(
         engine=Engine.from_params(params),
-        daemon=Daemon(module.run_command, service=params["service_name"]),
-        state_directory=lambda root_dir: state_directory(params, root_dir),
+        daemon=daemon,
+        state_directory=lambda root_dir: state_directory(params, root_dir, daemon.arguments),
         options=UnlockOptions(**{name: params[name] for name in UnlockOptions.__dataclass_fields__}),
         hide=module.no_log_values.add,
     )

@@ -215,6 +215,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     STATE_DIRECTORY_ARGUMENTS,
     docker_arguments_with_cert_path,
 )
+from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
@@ -247,7 +248,7 @@ def main() -> None:
         module.fail_json(msg="return_key returns the unlock key: set no_log to true for this task")
     unlock_key = UnlockKey(
         engine=Engine.from_params(params),
-        state_directory=lambda root_dir: state_directory(params, root_dir),
+        state_directory=lambda root_dir: state_directory(params, root_dir, Daemon(module.run_command).arguments),
         options=UnlockKeyOptions(**{name: params[name] for name in UnlockKeyOptions.__dataclass_fields__}),
         hide=module.no_log_values.add,
     )

@@ -231,3 +231,15 @@ def test_only_the_own_switch_is_disarmed() -> None:
     daemon.disarm()
     daemon.disarm()
     assert script.commands[2:] == [["systemctl", "stop", f"{SWITCH}.timer"]]
+
+
+def test_arguments_of_the_service(tmp_path: Path) -> None:
+    file = tmp_path / "default"
+    file.write_text('OPTIONS="--data-root /srv"')
+    shown = f"""ExecStart={{ path=/dockerd ; argv[]=/dockerd -H fd:// $OPTIONS ; ignore_errors=no ; pid=0 }}
+Environment=
+EnvironmentFiles={file} (ignore_errors=no)
+"""
+    script = Script(("systemctl show --property=ExecStart,Environment,EnvironmentFiles other.service", (0, shown, "")))
+    assert Daemon(script, service="other", systemd=True).arguments() == "/dockerd -H fd:// --data-root /srv".split()
+    assert Daemon(Script(), systemd=False).arguments() == []

@@ -31,4 +31,35 @@ def test_state_directory(
     daemon_json = tmp_path / "daemon.json"
     if configuration is not None:
         daemon_json.write_text(configuration)
-    assert state_directory({"state_directory": option}, engine, daemon_json=daemon_json) == Path(expected)
+    assert state_directory({"state_directory": option}, engine, list, daemon_json=daemon_json) == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("dockerd -H fd:// --data-root /flag", "/flag/swarm"),
+        ("dockerd --data-root=/flag -H fd://", "/flag/swarm"),
+        ("dockerd --data-root=/first --data-root /last", "/last/swarm"),
+        ("dockerd -g /graph", "/graph/swarm"),
+        ("dockerd --graph=/graph", "/graph/swarm"),
+        ("dockerd --config-file {other}", "/other/swarm"),
+        ("dockerd --config-file={other} --data-root=/flag", "/flag/swarm"),
+        ("dockerd --config-file=/missing.json", "/var/lib/docker/swarm"),
+        ("dockerd -H fd://", "/configured/swarm"),
+        ("dockerd --data-root", "/configured/swarm"),
+    ],
+)
+def test_arguments_of_an_engine_that_is_down(tmp_path: Path, arguments: str, expected: str) -> None:
+    usual, other = tmp_path / "daemon.json", tmp_path / "other.json"
+    usual.write_text('{"data-root": "/configured"}')
+    other.write_text('{"data-root": "/other"}')
+    words = arguments.format(other=other).split()
+    assert state_directory({}, None, lambda: words, daemon_json=usual) == Path(expected)
+
+
+def test_arguments_are_only_asked_for_when_the_engine_cannot_be() -> None:
+    def arguments() -> list[str]:
+        raise AssertionError("asked")
+
+    assert state_directory({}, "/engine", arguments) == Path("/engine/swarm")
+    assert state_directory({"state_directory": "/given"}, None, arguments) == Path("/given")

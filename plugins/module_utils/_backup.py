@@ -426,8 +426,7 @@ class Backup:
 
     def _copy_cold(self, plan: BackupPlan) -> tuple[Path, float, SwarmError | None]:
         """Stop, copy, start, unlock, wait. Returns the copy, the seconds of downtime, and what failed afterwards."""
-        if self.options.dead_man_timeout:
-            self.daemon.arm(seconds=self.options.dead_man_timeout)
+        self.daemon.arm(seconds=self.options.dead_man_timeout)
         copy: Path | None = None
         try:
             with uninterrupted():

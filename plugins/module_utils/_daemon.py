@@ -142,7 +142,7 @@ class Daemon:
         A transient systemd timer, so it outlives the module, the SSH session and the controller (lab fact B8.2).
 
         Args:
-            seconds: Time until it goes off.
+            seconds: Time until it goes off; with 0 it only sees that no other operation has armed it.
             before_start: Shell commands to run before the start, such as putting a state directory back. They must
                 hold no secret, because unit properties are readable by everybody.
 
@@ -151,14 +151,19 @@ class Daemon:
             DaemonFailed: The switch could not be armed.
         """
         attempted = "arm the dead man's switch on this host"
+        if seconds == 0:
+            self.require_undisturbed("stop the engine without the dead man's switch")
+            return
         if not self.systemd:
             raise Refused(
                 attempted,
                 "this host has no systemd, and without the switch nothing would start the engine again if we die",
                 "Set dead_man_timeout to 0 to go without it",
             )
-        if seconds <= 0:
-            raise Refused(attempted, f"dead_man_timeout is {seconds}", "Give a number of seconds greater than 0")
+        if seconds < 0:
+            raise Refused(
+                attempted, f"dead_man_timeout is {seconds}", "Give a number of seconds, or 0 to go without it"
+            )
         script = "; ".join([*before_start, *self.start_commands()])
         self._run(["systemctl", "reset-failed", f"{SWITCH}.service", f"{SWITCH}.timer"])
         rc, out, err = self._run(
@@ -178,12 +183,26 @@ class Daemon:
             return
         text = (err or out).strip()
         if "already" in text or "exists" in text:
-            raise Refused(
-                attempted,
-                f"another operation that stops the engine is under way here ({SWITCH}.timer is loaded)",
-                f"Wait for it to end; if none runs, systemctl stop {SWITCH}.timer",
-            )
+            raise self._disturbed(attempted)
         raise DaemonFailed(attempted, f"systemd-run ended with {rc}: {text}", "See journalctl")
+
+    def require_undisturbed(self, attempted: str) -> None:
+        """See that no operation on this host has the dead man's switch armed.
+
+        Raises:
+            Refused: One has: it has stopped the engine, or is about to.
+        """
+        units = (f"{SWITCH}.timer", f"{SWITCH}.service")
+        if self.systemd and self._run(["systemctl", "is-active", "--quiet", *units])[0] == 0:
+            raise self._disturbed(attempted)
+
+    @staticmethod
+    def _disturbed(attempted: str) -> Refused:
+        return Refused(
+            attempted,
+            f"another operation that stops the engine is under way here ({SWITCH}.timer is loaded)",
+            f"Wait for it to end; if none runs, systemctl stop {SWITCH}.timer",
+        )
 
     def disarm(self) -> None:
         """Cancel the dead man's switch that this object armed; never that of another operation."""

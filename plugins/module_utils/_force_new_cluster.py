@@ -171,15 +171,14 @@ class ForceNewCluster:
         Raises:
             SwarmError: It failed. The old state is back and the engine started, or the text says what is not.
         """
-        if self.dead_man_timeout:
-            self.daemon.arm(
-                seconds=self.dead_man_timeout,
-                before_start=[
-                    *self.daemon.stop_commands(),
-                    *self.state.put_back_commands(self.aside, self._discarded),
-                    f"rm -rf {shlex.quote(str(self.copy.parent))}",
-                ],
-            )
+        self.daemon.arm(
+            seconds=self.dead_man_timeout,
+            before_start=[
+                *self.daemon.stop_commands(),
+                *self.state.put_back_commands(self.aside, self._discarded),
+                f"rm -rf {shlex.quote(str(self.copy.parent))}",
+            ],
+        )
         had_state = self.state.exists
         with uninterrupted():
             try:

@@ -9,6 +9,7 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -19,6 +20,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     MissingLibrary,
     Refused,
     SwarmError,
+    TimedOut,
     Unsettled,
     WrongKey,
 )
@@ -31,8 +33,12 @@ from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import St
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts, check_state, read_state
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
 from ansible_collections.quorate.swarm.plugins.module_utils._unlock import parse_unlock_keys
+from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
 _ATTEMPTED = "recover the swarm on this manager"
+
+#: Seconds after which even a leader has noticed that the others are gone (lab fact B5.1: 10 to 12).
+_STALE = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +230,7 @@ class Recover:
         """
         keys = parse_unlock_keys(self.options.unlock_keys)
         with self.steps.step("see whether the quorum is lost"):
-            found = survey(self.engine, timeout=self.options.settle_timeout)
+            found = self._survey()
             lost = is_lost(found)
         with self.steps.step("check the state directory"):
             facts = self._read_state(keys, decode=lost)
@@ -246,6 +252,36 @@ class Recover:
             self.known["peers"] = [dataclasses.asdict(peer) for peer in peers]
             require_down(facts, peers, down=self.options.down_managers)
         return True
+
+    def _survey(self) -> Survey:
+        """Find the state, and wait while this manager sees a quorum whose members do not answer.
+
+        The leader of a quorum that was lost seconds ago still answers every read (lab fact B5.1).
+        """
+        found = survey(self.engine, timeout=self.options.settle_timeout)
+        if found.state != "manager" or self._majority_answers(found):
+            return found
+        with contextlib.suppress(TimedOut):
+            found = wait_for(
+                lambda: survey(self.engine, timeout=self.options.settle_timeout),
+                lambda seen: seen.state != "manager",
+                attempted="see whether the quorum is lost",
+                timeout=_STALE,
+            )
+        return found
+
+    @staticmethod
+    def _majority_answers(found: Survey) -> bool:
+        """Whether as many managers as a quorum needs can be reached from here; true where that cannot be told."""
+        here, health = found.local, found.health
+        if here is None or health is None:
+            return True
+        others = [node.manager.address for node in found.nodes if node.manager and node.id != here.node_id]
+        try:
+            peers = probe_all(others, cluster_id=here.cluster_id)
+        except MissingLibrary:
+            return True
+        return 1 + sum(peer.state in ("alive", "unclear") for peer in peers) >= health.majority
 
     def _read_state(self, keys: t.Mapping[bytes, str], *, decode: bool) -> StateFacts:
         """Read the state directory with the first key that opens it; when none does, the facts say so."""

@@ -316,7 +316,8 @@ def put_state_aside(engine: Engine, daemon: Daemon, state: StateDir, *, start: b
         timeout: Seconds to wait until it says so.
 
     Raises:
-        Refused: The service is up all the same, so that it is another engine that was asked; or it cannot be renamed.
+        Refused: The service is up all the same, so that it is another engine that was asked; another operation has
+            stopped it; or the state cannot be renamed.
         DaemonFailed: The service did not stop, or not start again; the state stays where it was put.
         TimedOut: The engine runs, and is not out of its swarm.
     """
@@ -327,6 +328,7 @@ def put_state_aside(engine: Engine, daemon: Daemon, state: StateDir, *, start: b
             f"no engine answers at {engine.base_url}, but the service of this host is up",
             "Correct docker_host or service_name",
         )
+    daemon.require_undisturbed(attempted)
     state.require_renamable()
     daemon.stop()
     aside = state.put_aside()

@@ -319,8 +319,7 @@ class Unlock:
 
     def _restart(self) -> None:
         """Restart the engine. Its stop takes 90 s, until the service manager kills it (lab fact B10)."""
-        if self.options.dead_man_timeout:
-            self.daemon.arm(seconds=self.options.dead_man_timeout)
+        self.daemon.arm(seconds=self.options.dead_man_timeout)
         try:
             with uninterrupted():
                 try:

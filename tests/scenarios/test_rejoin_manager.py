@@ -185,7 +185,8 @@ def test_a_host_that_does_not_reach_the_managers_is_not_taken_out(scene: Scene) 
         assert scene.looks() == before
     finally:
         m3.heal()
-    wait_until_healthy(scene.lab.hosts["m1"])
+    # gRPC of the managers tries an address that was silent again after up to two minutes
+    wait_until_healthy(scene.lab.hosts["m1"], timeout=300)
 
 
 def test_a_copied_state_directory(scene: Scene) -> None:

@@ -307,6 +307,8 @@ class FakeHost:
         if argv[:2] == ["systemctl", "show"]:
             active = "active" if self.running else "inactive"
             return 0, {"--property=ActiveState": active, "--property=LoadState": "loaded"}[argv[2]] + "\n", ""
+        if argv[:2] == ["systemctl", "is-active"]:
+            return 3 if self.switch is None else 0, "", ""
         if argv[:2] == ["systemctl", "reset-failed"]:
             return 0, "", ""
         if argv[:2] == ["systemctl", "stop"] and argv[2].endswith(".timer"):

@@ -119,8 +119,8 @@ def is_healthy(manager: Host) -> bool:
     return standings.count("leader") == 1 and set(standings) <= {"leader", "reachable", "ready"}
 
 
-def wait_until_healthy(manager: Host) -> None:
-    wait_until(lambda: is_healthy(manager), timeout=60, what=f"a healthy swarm as {manager.name} sees it")
+def wait_until_healthy(manager: Host, *, timeout: float = 60) -> None:
+    wait_until(lambda: is_healthy(manager), timeout=timeout, what=f"a healthy swarm as {manager.name} sees it")
 
 
 def inventory_of(manager: Host) -> dict[str, list[dict[str, str]]]:

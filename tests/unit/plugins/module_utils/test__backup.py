@@ -629,9 +629,11 @@ def test_without_the_switch_nothing_is_armed(world: World) -> None:
     assert world.effects == ["settle", "stop", "copy", "start", "archive"]
 
 
-def test_without_the_switch_that_of_another_operation_stays_armed(world: World) -> None:
+def test_without_a_switch_too_a_second_operation_is_refused(world: World) -> None:
     world.host.switch = (600, "of a restore")
-    world.make(dead_man_timeout=0)
+    with pytest.raises(Refused, match="another operation that stops the engine is under way here"):
+        world.make(dead_man_timeout=0)
+    assert "stop" not in world.host.effects
     assert world.host.switch == (600, "of a restore")
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Tuple
 
@@ -206,12 +207,32 @@ def test_a_switch_that_cannot_be_armed_is_told() -> None:
         Daemon(SwitchScript((1, "", "Access denied\n")), systemd=True).arm(seconds=300)
 
 
-@pytest.mark.parametrize(("systemd", "seconds"), [(False, 300), (True, 0), (True, -1)])
+@pytest.mark.parametrize(("systemd", "seconds"), [(False, 300), (True, -1)])
 def test_no_switch_without_systemd_or_time(systemd: bool, seconds: int) -> None:
     script = SwitchScript()
     with pytest.raises(Refused, match="dead_man_timeout"):
         Daemon(script, systemd=systemd).arm(seconds=seconds)
     assert script.commands == []
+
+
+@pytest.mark.parametrize(("answer", "armed"), [(0, True), (3, False), (4, False)])
+def test_without_the_switch_that_of_another_operation_is_looked_for(answer: int, armed: bool) -> None:
+    asked: list[list[str]] = []
+
+    def run(argv: list[str]) -> Answer:
+        asked.append(argv)
+        return answer, "", ""
+
+    daemon = Daemon(run, systemd=True)
+    with pytest.raises(Refused, match="under way here") if armed else nullcontext():
+        daemon.arm(seconds=0)
+    assert asked == [["systemctl", "is-active", "--quiet", f"{SWITCH}.timer", f"{SWITCH}.service"]]
+    daemon.disarm()
+    assert len(asked) == 1
+
+
+def test_without_systemd_there_is_no_switch_to_look_for() -> None:
+    Daemon(Script(), systemd=False).arm(seconds=0)
 
 
 def test_names_that_the_shell_would_read_are_quoted() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Callable
@@ -18,6 +19,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     BadArchive,
     EngineError,
     Locked,
+    MissingLibrary,
     NotAManager,
     Refused,
     SwarmError,
@@ -126,11 +128,47 @@ def autolocked(world: World) -> World:
 # Where nothing is lost
 
 
-def test_a_swarm_with_a_quorum_is_left_alone(world: World) -> None:
+@pytest.mark.parametrize("answers", [("alive", "silent"), ("closed", "alive"), ("unclear", "silent")])
+def test_a_swarm_with_a_quorum_is_left_alone(world: World, clock: Clock, answers: tuple[str, str]) -> None:
     world.host.peers_alive = True
-    before = world.host.tree()
+    world.peers = [dataclasses.replace(peer, state=state) for peer, state in zip(world.peers, answers)]
+    before, began = world.host.tree(), clock.now
     assert world.make() is None
-    assert (world.effects, world.asked, world.host.tree()) == ([], [], before)
+    assert world.asked == [(["192.0.2.1:2377", "192.0.2.3:2377"], "blue")]
+    assert (world.effects, world.host.tree(), clock.now) == ([], before, began)
+
+
+def test_a_leader_that_has_not_noticed_the_loss_is_not_believed(world: World, clock: Clock) -> None:
+    world.host.peers_alive = True
+    info, began = world.host.api.answers["/info"], clock.now
+
+    def lose(request: Any) -> Any:
+        world.host.peers_alive = clock.now < began + 10
+        return info(request)  # type: ignore[operator]
+
+    world.host.api.answers["/info"] = lose
+    assert world.make() is not None
+    assert world.effects == UP
+
+
+def test_a_quorum_that_lasts_is_believed_although_nobody_can_be_reached_from_here(world: World, clock: Clock) -> None:
+    world.host.peers_alive = True
+    began = clock.now
+    assert world.make() is None
+    assert world.effects == []
+    assert clock.now - began == pytest.approx(20, abs=1)
+
+
+def test_without_the_library_to_tell_who_answers_the_engine_is_believed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.host.peers_alive = True
+
+    def probe_all(addresses: Any, *, cluster_id: str) -> list[Peer]:
+        raise MissingLibrary("read a certificate", "cryptography is missing", "Install it")
+
+    monkeypatch.setattr(module, "probe_all", probe_all)
+    assert world.make() is None
 
 
 def test_an_election_is_waited_for(world: World) -> None:

@@ -375,9 +375,9 @@ def test_without_the_switch_nothing_is_armed(world: World) -> None:
     assert "arm" not in world.effects
 
 
-def test_without_the_switch_that_of_another_operation_stays_armed(world: World) -> None:
+def test_without_a_switch_too_a_second_operation_is_refused(world: World) -> None:
     world.host.switch = (180, "of a backup")
-    world.make(dead_man_timeout=0)
+    refused(world, Refused, dead_man_timeout=0)
     assert world.host.switch == (180, "of a backup")
 
 

@@ -298,6 +298,7 @@ class Service:
         self.host = host
         self.active = "active" if up else "activating"
         self.broken = False
+        self.disturbed = False
         self.commands: list[str] = []
         host.api.answers["/info"] = DOWN
 
@@ -306,6 +307,8 @@ class Service:
             name = argv[2].partition("=")[2]
             known = {"LoadState": "loaded", "ActiveState": self.active, "ActiveEnterTimestampMonotonic": "0"}
             return 0, known[name], ""
+        if argv[:2] == ["systemctl", "is-active"]:
+            return 0 if self.disturbed else 3, "", ""
         self.commands.append(" ".join(argv))
         if argv[1] == "stop":
             self.active = "inactive"
@@ -362,6 +365,16 @@ def test_a_service_that_is_up_has_another_engine_than_the_one_that_was_asked(
     result = put_aside(run_module, host, docker_host="unix:///wrong.sock")
     assert (result["failed"], result["error"], service.commands) == (True, "refused", [])
     assert "no engine answers at unix:///wrong.sock, but the service of this host is up" in result["msg"]
+    assert (host.directory / "state.json").exists()
+
+
+def test_the_state_of_an_engine_that_another_operation_has_stopped_stays_where_it_is(
+    run_module: RunModule, host: Host, service: Service
+) -> None:
+    service.disturbed = True
+    result = put_aside(run_module, host)
+    assert (result["failed"], result["error"], service.commands) == (True, "refused", [])
+    assert "another operation that stops the engine is under way here" in result["msg"]
     assert (host.directory / "state.json").exists()
 
 

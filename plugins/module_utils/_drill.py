@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import os
 import shutil
 import typing as t
@@ -28,6 +29,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._private_engine impo
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import inventory_of_store
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts
+from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import DOCKER_STATE
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
 #: The private engine is given that many times the time of one wait, and then ends, whatever happens.
@@ -98,6 +100,7 @@ class Drill:
         facts, private = self._facts, self._private
         with private:
             shutil.rmtree(self._copy / _WORKER, ignore_errors=True)
+            self._name_local_address()
             self._lone.open_key(self._copy, facts)
             os.rename(self._copy, private.state)
             with self._steps.step("start"):
@@ -114,6 +117,16 @@ class Drill:
                 "containers": self._require_nothing_ran(),
                 "steps": self._steps.taken,
             }
+
+    def _name_local_address(self) -> None:
+        """Tell the engine its own address: one that joined looks for the route to the manager that it joined, and here is none.
+
+        moby/moby daemon/cluster/noderunner.go and cluster.go, newNodeRunner().
+        """
+        state, own = self._facts.docker_state, self._facts.address
+        if own and not state.get("LocalAddr"):
+            content = json.dumps({**state, "LocalAddr": host_of(own)})
+            (self._copy / DOCKER_STATE).write_text(content, encoding="utf-8")
 
     def _prove_key(self) -> None:
         """Kill and start the engine: it has to be locked, reject another key, and accept the archive's."""

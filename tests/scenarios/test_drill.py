@@ -84,11 +84,12 @@ def scene(lab_factory: LabFactory, module: RunModule, tmp_path_factory: pytest.T
     create_service(manager, "everywhere", "--mode=global")
     spare = lab.add("spare", engine="28.5")
 
-    def back_up(name: str) -> None:
-        backup = module(lab, "m1", "swarm_backup", method="hot", allow_control_plane_outage=True)
-        fetch(manager, backup["archive"], directory).rename(directory / f"{name}.tar.gz")
+    def back_up(name: str, host: str = "m1") -> None:
+        backup = module(lab, host, "swarm_backup", method="hot", allow_control_plane_outage=True)
+        fetch(lab.host(host), backup["archive"], directory).rename(directory / f"{name}.tar.gz")
 
     back_up("locked")
+    back_up("joined", "m2")
     before = identity(manager)
     manager.docker("swarm", "update", "--autolock=false")
     back_up("open")
@@ -182,10 +183,10 @@ def in_private_engines(host: Host) -> set[str]:
 
 def assert_came_back(scene: Scene, found: dict[str, Any], host: Host, *, key: str) -> None:
     assert found["good"], found["problem"]
-    boot = found["boot"]
+    boot, node = found["boot"], found["manifest"]["node"]
     engine = host.docker("version", "--format", "{{.Server.Version}}").strip()
     assert (boot["cluster_id"], boot["engine_version"]) == (scene.identity["cluster ID"], engine)
-    assert (boot["node_id"], boot["address"]) == (found["manifest"]["node"]["id"], scene.manager.address)
+    assert (boot["node_id"], boot["address"]) == (node["id"], node["address"])
     assert (boot["key"], boot["autolock"], boot["containers"]) == (key, key == "proven", 0)
     assert boot["difference"] == {}
     for kind in ("services", "secrets", "configs", "networks"):
@@ -206,12 +207,12 @@ def test_it_comes_back_beside_the_running_swarm_it_is_of(
 
 
 def test_playbook_lets_all_archives_come_back_on_another_host(scene: Scene, playbook: RunPlaybook) -> None:
-    """With a newer engine. One archive is not what it says, and the others are verified all the same."""
+    """With a newer engine. One is of a manager that joined, one is not what it says; all the others are verified all the same."""
     directory = scene.archives / "named"
     directory.mkdir()
-    for number, name in enumerate(("locked", "expired"), 1):
+    for number, name in enumerate(("locked", "expired", "joined"), 1):
         shutil.copy(scene.archive(name), directory / f"swarm_{name}_m1_2026010{number}T000000Z.tar.gz")
-    truncated = directory / "swarm_truncated_m1_20260103T000000Z.tar.gz"
+    truncated = directory / "swarm_truncated_m1_20260104T000000Z.tar.gz"
     truncated.write_bytes(scene.archive("locked").read_bytes()[:-1000])
     variables = {
         "verify_backup_archives_on": "controller",
@@ -236,12 +237,12 @@ def test_playbook_lets_all_archives_come_back_on_another_host(scene: Scene, play
         run = playbook(scene.lab, plays, variables, check_rc=False)
     result = json.loads((scene.spare.disk / "root/result.json").read_text())
     assert run.rc == 2, run.readable()[-4000:]
-    assert "2 of 3 archives good at level boot" in run.stdout
+    assert "3 of 4 archives good at level boot" in run.stdout
     assert f"{truncated}: NOT GOOD" in run.stdout
     assert (result["good"], result["level"]) == (False, "boot")
     found = {Path(entry["path"]).name.split("_")[1]: entry for entry in result["archives"]}
     assert (found["truncated"]["good"], found["truncated"]["error"]) == (False, "bad_archive")
-    for name in ("locked", "expired"):
+    for name in ("locked", "joined", "expired"):
         assert_came_back(scene, found[name], scene.spare, key="proven")
         reissued = found[name]["boot"]["certificate_reissued"]
         assert (reissued is not None) == (name == "expired")

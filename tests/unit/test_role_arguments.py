@@ -131,6 +131,35 @@ def test_a_confirmation_counts_as_it_is_meant(role: str, said: Any, refused: boo
     assert environment.compile_expression(condition)(**{f"{role}_confirmed": said}) is refused
 
 
+def expressions_of(content: Any, condition: bool = False) -> Iterator[str]:
+    """The conditions in some tasks, and the expressions in their templates that are more than a name."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from expressions_of(value, condition=key in ("when", "that", "until", "changed_when", "failed_when"))
+    elif isinstance(content, list):
+        for value in content:
+            yield from expressions_of(value, condition)
+    elif condition:
+        yield str(content)
+    else:
+        inner = (part.strip() for part in re.findall(r"\{[{%](.*?)[}%]\}", str(content), re.DOTALL))
+        # A name alone is handed on as it is, and what takes it has options with a type.
+        yield from (part for part in inner if not part.isidentifier())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_yes_and_no_count_as_they_are_meant(role: str) -> None:
+    """As above, for all options that are true or false; as a condition, ansible-core 2.19 refuses text altogether."""
+    flags = "|".join(name for name, option in options_of(role).items() if option["type"] == "bool")
+    unclear = [
+        expression
+        for path in sorted((COLLECTION / "roles" / role / "tasks").glob("*.yml"))
+        for expression in expressions_of(yaml.safe_load(path.read_text(encoding="utf-8")))
+        if flags and re.search(rf"\b({flags})\b(?! \| bool\b)", expression)
+    ]
+    assert unclear == []
+
+
 def test_action_group_is_every_module() -> None:
     assert load("meta", "runtime.yml")["action_groups"]["swarm"] == [name for name in MODULES if name not in ACTIONS]
 

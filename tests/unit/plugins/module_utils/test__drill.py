@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,26 @@ def test_the_engine_is_not_told_of_tasks_of_its_node(tmp_path: Path) -> None:
     (files,) = FakePrivateEngine.made.files
     assert "docker-state.json" in files
     assert not any(name.startswith("worker") for name in files)
+
+
+@pytest.mark.parametrize(("known", "expected"), [("", "192.0.2.2"), ("192.0.2.77", "192.0.2.77")])
+def test_the_engine_of_a_manager_that_joined_knows_its_address_without_a_route(
+    tmp_path: Path, known: str, expected: str
+) -> None:
+    drill = drill_in(tmp_path)
+    joined = {"LocalAddr": known, "RemoteAddr": "192.0.2.1:2377", "ListenAddr": "0.0.0.0:2377"}
+    (tmp_path / "copy/docker-state.json").write_text(json.dumps(joined))
+    drill = module.Drill(
+        tmp_path / "copy",
+        read_state(tmp_path / "copy", decode=True),
+        unlock_key=None,
+        hostname="m2",
+        folder=tmp_path,
+        wait_timeout=20,
+    )
+    drill.run()
+    state = json.loads((FakePrivateEngine.made.state / "docker-state.json").read_text())
+    assert state == {**joined, "LocalAddr": expected}
 
 
 def test_unlock_key_is_proven_by_a_restart(tmp_path: Path) -> None:

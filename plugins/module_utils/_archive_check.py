@@ -169,9 +169,9 @@ def _fitting_key(
         return None  # told by whoever reads the state directory
     if not node_key.sealed:
         return None
-    for key in unlock_keys:
-        if _node_key.opens(node_key, key):
-            return key
+    key = _node_key.first_that_opens(node_key, unlock_keys)
+    if key is not None:
+        return key
     fingerprint = (archive.manifest or {}).get("unlock_key_fingerprint")
     raise WrongKey(
         f"open the archive {path}",

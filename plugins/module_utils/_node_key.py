@@ -201,6 +201,16 @@ def opens(node_key: NodeKey, key: bytes) -> bool:
     return True
 
 
+def first_that_opens(node_key: NodeKey, keys: t.Iterable[bytes]) -> bytes | None:
+    """Return the first unlock key that opens this node key; None when none does.
+
+    Raises:
+        BadArchive: As opens.
+        MissingLibrary: As opens.
+    """
+    return next((key for key in keys if opens(node_key, key)), None)
+
+
 def open_node_key(node_key: NodeKey, key: bytes) -> bytes:
     """Write a sealed node key as one that an engine starts from without unlock.
 

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import typing as t
 
+from ansible_collections.quorate.swarm.plugins.module_utils import _node_key
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
@@ -31,6 +32,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._model import host_o
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory import inventory_of_store, uncommitted_facts
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts, check_state, read_state
+from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_KEY
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
 from ansible_collections.quorate.swarm.plugins.module_utils._unlock import parse_unlock_keys
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
@@ -285,14 +287,14 @@ class Recover:
 
     def _read_state(self, keys: t.Mapping[bytes, str], *, decode: bool) -> StateFacts:
         """Read the state directory with the first key that opens it; when none does, the facts say so."""
-        if not keys:
-            return read_state(self.state.path, live=True, decode=decode)
-        for key, text in keys.items():
-            facts = read_state(self.state.path, unlock_key=key, live=True, decode=decode)
-            if not any(isinstance(problem, WrongKey) for problem in facts.problems):
-                self._unlock_key = text
-                self.cluster.use_key(text)
-                break
+        key = next(iter(keys), None)
+        with contextlib.suppress(SwarmError, OSError):  # told by whoever reads the state directory
+            node_key = _node_key.parse_node_key((self.state.path / NODE_KEY).read_bytes())
+            key = _node_key.first_that_opens(node_key, keys) or key
+        facts = read_state(self.state.path, unlock_key=key, live=True, decode=decode)
+        if key is not None and not any(isinstance(problem, WrongKey) for problem in facts.problems):
+            self._unlock_key = keys[key]
+            self.cluster.use_key(self._unlock_key)
         return facts
 
     def run(self) -> dict[str, t.Any]:

@@ -85,7 +85,7 @@ def parse_unlock_keys(texts: t.Sequence[str]) -> dict[bytes, str]:
     return keys
 
 
-def fitting_key(node_key: _node_key.NodeKey, keys: t.Iterable[bytes], *, path: Path) -> bytes:
+def fitting_key(node_key: _node_key.NodeKey, keys: t.Collection[bytes], *, path: Path) -> bytes:
     """Return the first key that opens a sealed node key, proven without an engine.
 
     Args:
@@ -105,16 +105,15 @@ def fitting_key(node_key: _node_key.NodeKey, keys: t.Iterable[bytes], *, path: P
             f"its engine says that it is locked, but {path} is not sealed, so it is not the key file of this engine",
             "Give the state directory of this engine as state_directory",
         )
-    tried = []
-    for key in keys:
-        try:
-            if _node_key.opens(node_key, key):
-                return key
-        except BadArchive as error:
-            raise BadArchive(
-                f"try an unlock key on {path}", error.cause, "Unlock this manager with docker swarm unlock"
-            ) from None
-        tried.append(_node_key.fingerprint(key))
+    try:
+        fitting = _node_key.first_that_opens(node_key, keys)
+    except BadArchive as error:
+        raise BadArchive(
+            f"try an unlock key on {path}", error.cause, "Unlock this manager with docker swarm unlock"
+        ) from None
+    if fitting is not None:
+        return fitting
+    tried = [_node_key.fingerprint(key) for key in keys]
     offered = f"none of the keys fits that were tried: {', '.join(tried)}" if tried else "no unlock key was given"
     raise WrongKey(
         _UNLOCK,

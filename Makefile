@@ -6,7 +6,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration long lab lab-down build clean checks-ready lab-ready
+.PHONY: help demo test lint unit integration long docs lab lab-down build clean checks-ready lab-ready
 
 PYTHON := .venv/bin/python
 CHECKS := $(PYTHON) tests/run_checks.py
@@ -34,6 +34,10 @@ integration: lab-ready ## run the tests on real hosts; ARGS="tests/scenarios -k 
 
 long: lab-ready ## run those tests on real hosts that take too long for "make test"
 	@$(CHECKS) long
+
+docs: checks-ready ## build the documentation site
+	@tests/setup venv build/docs/venv docs/site/requirements.txt
+	@$(CHECKS) docs
 
 lab: lab-ready ## bring up three managers and a worker to play with
 	@$(ROOT) tests/lab/lab up --managers 3 --workers 1

@@ -39,7 +39,7 @@ VENV_BIN = Path(sys.executable).parent
 #: All that an installed collection may rely on; the inclusion rules of the Ansible community demand it.
 RUNTIME_DIRECTORIES = ("meta", "playbooks", "plugins", "roles")
 #: Development code that is not part of the built collection. ruff and mypy check it; ansible-test has other rules.
-DEVELOPMENT_DIRECTORIES = ("tests/demo", "tests/faults", "tests/lab", "tests/scenarios", "benchmarks")
+DEVELOPMENT_DIRECTORIES = ("tests/demo", "tests/faults", "tests/lab", "tests/scenarios", "benchmarks", "docs/site")
 
 #: Test files on real hosts that run at the same time. They mostly wait, for elections, tasks and time-outs.
 SCENARIOS_AT_A_TIME = 1 + (os.cpu_count() or 1)
@@ -294,6 +294,29 @@ def build(directory: Path) -> Path:
     return next(directory.glob("quorate-swarm-*.tar.gz"))
 
 
+def docs() -> Outcome:
+    """Build the documentation site: the pages of the tree, and the reference from modules, plugins and role options."""
+    place = BUILD / "docs"
+    source, reference, site = place / "source", place / "source/reference", place / "html"
+    shutil.rmtree(source, ignore_errors=True)
+    for pattern in ("docs/**/*", "roles/*/README.md", "benchmarks/**/*.md", "CONTRIBUTING.md", "galaxy.yml"):
+        for path in COPY.glob(pattern):
+            if path.is_file():
+                copy = source / path.relative_to(COPY)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy)
+    for name, page in (("conf.py", "conf.py"), ("index.md", "index.md"), ("roles.md", "roles/index.md")):
+        shutil.move(source / "docs/site" / name, source / page)
+    reference.mkdir(mode=0o755)
+    # Both programs are in an environment of their own; ansible-doc, which the first one calls, is on PATH.
+    programs = place / "venv/bin"
+    generate = (programs / "antsibull-docs", "collection", "--use-current", "--squash-hierarchy", "--fail-on-error")
+    run(*generate, "--dest-dir", reference, "quorate.swarm", cwd=COPY)
+    run(programs / "sphinx-build", "-q", "-W", "--keep-going", "-d", place / "doctrees", source, site)
+    print(f"The site is {site.relative_to(ROOT)}/index.html")
+    return Outcome()
+
+
 def scenarios(arguments: list[str]) -> Outcome:
     """The tests on real hosts. Their progress goes to the terminal as it happens. They need root.
 
@@ -348,6 +371,8 @@ LINT: dict[str, Callable[[], Outcome]] = {
 #: Slow ones first, one after the other: both are ansible-test, which writes to one place.
 ANSIBLE_TEST: dict[str, Callable[[], Outcome]] = {"sanity": sanity, "units": units}
 PACKAGE: dict[str, Callable[[], Outcome]] = {"package": package}
+#: Those that only run when they are named.
+BY_NAME: dict[str, Callable[[], Outcome]] = {"long": long_scenarios, "docs": docs}
 
 
 class Report:
@@ -393,9 +418,10 @@ def main() -> int:
     cut = words.index("--") if "--" in words else len(words)
     known = {**LINT, **ANSIBLE_TEST, **PACKAGE}
     parser = argparse.ArgumentParser(description="Run the checks of the collection.")
-    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"lint, scenarios, long, build, {', '.join(known)}")
+    names = ", ".join(["lint", *known, "scenarios", *BY_NAME, "build"])
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=names)
     steps: list[str] = parser.parse_args(words[:cut]).steps
-    unknown = set(steps) - {*known, "lint", "scenarios", "long", "build"}
+    unknown = set(steps) - {*known, "lint", "scenarios", *BY_NAME, "build"}
     if unknown:
         parser.error(f"unknown step {', '.join(sorted(unknown))}")
 
@@ -413,8 +439,7 @@ def main() -> int:
             pool.submit(report.lane, {name: action for name, action in lane.items() if name in wanted})
     if "scenarios" in wanted:
         report.step("scenarios", lambda: scenarios(words[cut + 1 :]))
-    if "long" in wanted:
-        report.step("long", long_scenarios)
+    report.lane({name: action for name, action in BY_NAME.items() if name in wanted})
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from conftest import LabFactory
 from helpers.backup import ask, has_lost, is_healthy, leader, node_id, nodes, wait_until_healthy
 from helpers.escrow import Escrow
+from helpers.restore import MANIFEST, pack, unpack
 from helpers.runner import AnsibleRun, RunPlaybook
 
 from quorate_lab import Host, Lab
@@ -33,9 +35,10 @@ STATS = {"ANSIBLE_SHOW_CUSTOM_STATS": "true", "ANSIBLE_CALLBACK_RESULT_FORMAT": 
 class Scene:
     """A lab, and how the playbook is run there."""
 
-    def __init__(self, lab: Lab, playbook: RunPlaybook) -> None:
+    def __init__(self, lab: Lab, playbook: RunPlaybook, groups: dict[str, list[str]] | None = None) -> None:
         self.lab = lab
         self._playbook = playbook
+        self._groups = groups
 
     def __getitem__(self, name: str) -> Host:
         return self.lab.hosts[name]
@@ -47,7 +50,7 @@ class Scene:
         self, *args: str, fails: bool, changes: bool = False, handed_over: bool = True, **variables: Any
     ) -> tuple[AnsibleRun, dict[str, Any]]:
         """Run the playbook, which changes nothing by itself, and return what it handed over to what runs next."""
-        run = self._playbook(self.lab, "health", variables, args, check_rc=False, env=STATS)
+        run = self._playbook(self.lab, "health", variables, args, check_rc=False, env=STATS, groups=self._groups)
         assert (run.rc != 0) is fails, run.readable()[-6000:]
         assert (sum(host["changed"] for host in run.recap.values()) > 0) is changes
         if not handed_over:
@@ -241,6 +244,70 @@ def promtool(args: list[str], text: str = "") -> None:
     """Run promtool, which comes with Prometheus, and fail the test with what it says."""
     run = subprocess.run(["promtool", *args], input=text, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, ""), run.stdout + run.stderr
+
+
+def test_what_a_swarm_shows_seldom_is_named_too(lab_factory: LabFactory, playbook: RunPlaybook, tmp_path: Path) -> None:
+    """Its backup is old, a node has a newer engine, a state directory was copied, the root CA is being replaced."""
+    with lab_factory(managers=1, workers=1) as lab:
+        manager, worker = lab.host("m1"), lab.host("w1")
+        playbook(lab, "backup", {"backup_collect_to": str(tmp_path), "backup_allow_control_plane_outage": True})
+        (archive,) = tmp_path.iterdir()
+        make_older(archive, hours=30)
+        token = ask(manager, "GET", "/swarm")["JoinTokens"]["Worker"]
+        join = {"JoinToken": token, "RemoteAddrs": [f"{manager.address}:2377"], "ListenAddr": "0.0.0.0:2377"}
+        ask(lab.add("n1", engine="28.5"), "POST", "/swarm/join", join)
+        copy = lab.add("x1")
+        copy.run("systemctl stop docker.socket docker.service")
+        packed = manager.run("tar -C /var/lib/docker/swarm -cz . | base64").stdout
+        copy.run("mkdir -p /var/lib/docker/swarm && base64 -d | tar -C /var/lib/docker/swarm -xz", input=packed)
+        worker.run("systemctl stop docker.socket docker.service")
+        wait_until(lambda: nodes(manager)["w1"] == "down", timeout=60, what="w1 to be down")
+        # a life of ten years, of which the certificates of before have too little left
+        manager.docker("swarm", "update", "--cert-expiry", "87600h", "--snapshot-interval", "1")
+        for name in ("one", "two", "three"):
+            manager.run(["docker", "config", "create", name, "-"], input="x")
+        manager.docker("swarm", "ca", "--rotate", "--detach", "--quiet")
+        snapshots = manager.docker_directory / "swarm/raft/snap-v3-encrypted"
+        wait_until(lambda: any(snapshots.glob("*")), timeout=60, what="a snapshot of the raft store")
+
+        scene = Scene(lab, playbook, {"swarm_managers": ["m1"], "swarm_workers": ["n1", "w1", "x1"]})
+        found = scene.found(
+            health_fault_tolerance=0,
+            health_certificate_days=3650,
+            health_snapshot_size=1,
+            health_backup_hours=24,
+            health_backups_on="controller",
+            health_backup_directory=str(tmp_path),
+        )
+        swarm = cluster_id(manager)
+        assert found == {
+            "node_id_twice": {"m1, x1"},
+            "single_manager": {swarm},
+            "node_down": {f"w1 ({node_id_of(manager, 'w1')})"},
+            "engines_mixed": {swarm},
+            "certificate_expires": {"w1", "x1"},
+            "root_rotation": {swarm},
+            "snapshot_large": {"m1"},
+            "backup_old": {swarm},
+        }
+
+
+def node_id_of(manager: Host, name: str) -> str:
+    (entry,) = (entry for entry in ask(manager, "GET", "/nodes") if entry["Description"]["Hostname"] == name)
+    return str(entry["ID"])
+
+
+def make_older(archive: Path, *, hours: float) -> None:
+    """Let the manifest of an archive say that it was made earlier than it was."""
+    members = []
+    for info, content in unpack(archive):
+        if info.name == MANIFEST:
+            manifest = json.loads(content)
+            created = datetime.strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ") - timedelta(hours=hours)
+            content = json.dumps({**manifest, "created": created.strftime("%Y-%m-%dT%H:%M:%SZ")}).encode()
+            info.size = len(content)
+        members.append((info, content))
+    pack(members, archive)
 
 
 # -- remedies ------------------------------------------------------------------------------------------------------

@@ -98,16 +98,21 @@ def test_both_swarms_at_the_same_time(large: Lab, small: Lab, inventory: Path, p
 
 
 def test_report_on_both_swarms(large: Lab, small: Lab, inventory: Path, playbook: RunPlaybook, tmp_path: Path) -> None:
-    """With their archives; and nothing is changed but the two files."""
-    reports = tmp_path / "reports"
+    """With their archives and metrics; and nothing is changed but these files."""
+    reports, metrics = tmp_path / "reports", tmp_path / "metrics"
     reports.mkdir()
+    metrics.mkdir()
     names = {cluster_id(large.hosts["m1"]): "large <one>", cluster_id(small.hosts["m1"]): "small"}
     report = {"report_directory": str(reports), "report_names": names}
     health = {"health_managers_group": "engines", "health_backup_directory": DIRECTORY}
+    health["health_metrics_directory"] = str(metrics)
     role = {"role": "quorate.swarm.report", "vars": {**report, **health}}
     plays = [{"name": "Morning page", "hosts": "engines", "roles": [role]}]
     run = playbook(large, plays, inventory=inventory)
-    assert changes(run) == ["Write the report", "Write the report"]
+    assert set(changes(run)) == {"Write each file beside its place", "Put it in its place", "Write the report"}
+    for swarm, managers in zip(names, (3, 1), strict=True):
+        written = (metrics / f"quorate_swarm_health_{swarm}.prom").read_text()
+        assert f'quorate_swarm_managers_reachable{{cluster_id="{swarm}"}} {managers}\n' in written
     assert sorted(path.name for path in reports.iterdir()) == ["quorate-swarm.html", "quorate-swarm.md"]
     page, text = ((reports / f"quorate-swarm.{kind}").read_text() for kind in ("html", "md"))
     # a single manager may not fail, one of three may

@@ -292,6 +292,18 @@ def test_what_a_swarm_shows_seldom_is_named_too(lab_factory: LabFactory, playboo
         }
 
 
+def test_a_newer_engine_is_judged_and_started_too(lab_factory: LabFactory, playbook: RunPlaybook) -> None:
+    with lab_factory(managers=3, workers=0, engine="28.5") as lab:
+        scene = Scene(lab, playbook)
+        wait_until_healthy(scene["m1"])
+        assert scene.found(fails=False, health_fail_on="warning") == {}
+        scene["m2"].run("systemctl stop docker.socket docker.service")
+        swarm = cluster_id(scene["m1"])
+        assert scene.found() == {"manager_unreachable": {"m2"}, "fault_tolerance_too_low": {swarm}}
+        assert remedied(scene, "restart") == {}
+        wait_until_healthy(scene["m1"])
+
+
 def node_id_of(manager: Host, name: str) -> str:
     (entry,) = (entry for entry in ask(manager, "GET", "/nodes") if entry["Description"]["Hostname"] == name)
     return str(entry["ID"])

@@ -426,6 +426,25 @@ def test_an_election_is_asked_about_again() -> None:
     assert len(judge(waiting)["unsettled"]) == 3
 
 
+def test_a_manager_that_answers_though_it_is_said_not_to_be_reached_is_asked_about_again() -> None:
+    assert judge(unreachable("m3"))["unsettled"] == [
+        "swarm blue: m3 answers as a manager, and the others do not reach it"
+    ]
+
+
+@pytest.mark.parametrize("state", ["pending", "unsettled"])
+def test_one_that_does_not_know_yet_is_asked_again_though_nobody_else_runs(state: str) -> None:
+    verdict = judge({"m1": away("m1", state), "m2": {"unreachable": True}, "m3": {"unreachable": True}})
+    assert len(verdict["unsettled"]) == 1
+
+
+def test_a_host_that_has_left_belongs_to_no_swarm_whatever_is_on_its_disk() -> None:
+    verdict = judge({**healthy(), "m4": away("m4", "inactive")})
+    (swarm,) = verdict["swarms"]
+    assert swarm["hosts"] == ["m1", "m2", "m3"]
+    assert verdict["others"] == [{"host": "m4", "state": "inactive", "problem": None}]
+
+
 @pytest.mark.parametrize("state", ["daemon_down", "locked", "quorum_lost"])
 def test_what_all_agree_about_is_settled(state: str) -> None:
     assert judge(unreachable("m3", m3=away("m3", state)))["unsettled"] == []

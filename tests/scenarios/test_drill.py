@@ -212,6 +212,8 @@ def test_playbook_lets_all_archives_come_back_on_another_host(scene: Scene, play
     directory.mkdir()
     for number, name in enumerate(("locked", "expired", "joined"), 1):
         shutil.copy(scene.archive(name), directory / f"swarm_{name}_m1_2026010{number}T000000Z.tar.gz")
+    metrics = scene.archives / "metrics"
+    metrics.mkdir()
     truncated = directory / "swarm_truncated_m1_20260104T000000Z.tar.gz"
     truncated.write_bytes(scene.archive("locked").read_bytes()[:-1000])
     variables = {
@@ -219,6 +221,7 @@ def test_playbook_lets_all_archives_come_back_on_another_host(scene: Scene, play
         "verify_backup_directory": str(directory),
         "verify_backup_level": "boot",
         "verify_backup_unlock_keys": [scene.key],
+        "verify_backup_metrics_directory": str(metrics),
     }
     keep = {"content": "{{ verify_backup_result | to_json }}", "dest": "/root/result.json", "mode": "0600"}
     plays = [
@@ -247,6 +250,12 @@ def test_playbook_lets_all_archives_come_back_on_another_host(scene: Scene, play
         reissued = found[name]["boot"]["certificate_reissued"]
         assert (reissued is not None) == (name == "expired")
     assert reissued["expired"] < found["expired"]["manifest"]["created"] < reissued["expires"]
+    swarms = {found[name]["manifest"]["cluster"]["id"] for name in ("locked", "joined", "expired")}
+    assert {path.name for path in metrics.iterdir()} == {f"quorate_swarm_verify_boot_{swarm}.prom" for swarm in swarms}
+    for swarm in swarms:
+        samples = (metrics / f"quorate_swarm_verify_boot_{swarm}.prom").read_text()
+        assert f'\nquorate_swarm_last_drill_timestamp_seconds{{cluster_id="{swarm}"}} ' in samples
+        assert f'\nquorate_swarm_drill_duration_seconds{{cluster_id="{swarm}"}} ' in samples
     assert "dockerd" in seen
     assert seen <= OF_THE_ENGINE
 

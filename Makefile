@@ -6,7 +6,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration long docs lab lab-down build clean checks-ready lab-ready
+.PHONY: help demo test lint unit integration long docs matrix lab lab-down build clean checks-ready lab-ready
 
 PYTHON := .venv/bin/python
 CHECKS := $(PYTHON) tests/run_checks.py
@@ -38,6 +38,9 @@ long: lab-ready ## run those tests on real hosts that take too long for "make te
 docs: checks-ready ## build the documentation site
 	@tests/setup venv build/docs/venv docs/site/requirements.txt
 	@$(CHECKS) docs
+
+matrix: lab-ready ## test with every supported version, for hours; ARGS="core --only 2.16" runs some of it
+	@$(PYTHON) tests/run_matrix.py $(ARGS)
 
 lab: lab-ready ## bring up three managers and a worker to play with
 	@$(ROOT) tests/lab/lab up --managers 3 --workers 1

@@ -99,17 +99,16 @@ def prepare_home() -> None:
             link.symlink_to(Path.home() / name)
 
 
-def provide_pip_bootstrap() -> None:
-    """Put a stand-in for the script get-pip.py where ansible-test looks before it downloads it.
+def provide_pip_bootstrap(environment: Path = VENV_BIN.parent) -> None:
+    """Put a stand-in for the script get-pip.py where the ansible-test of a virtual environment looks before it downloads it.
 
     ansible-test fetches that script from a server of its own, by the version of pip it wants. The stand-in installs the
     same version from the package index: Python brings a pip to start with.
     """
-    import ansible_test._internal.python_requirements as requirements
-
+    (requirements,) = environment.glob("lib/python*/site-packages/ansible_test/_internal/python_requirements.py")
     cache = HOME / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    for version in re.findall(r"\bpip='([0-9.]+)'", Path(requirements.__file__).read_text()):
+    for version in re.findall(r"\bpip='([0-9.]+)'", requirements.read_text()):
         (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(
             "import subprocess\n"
             "import sys\n"
@@ -214,12 +213,12 @@ def documentation() -> Outcome:
     return Outcome()
 
 
-def sanity() -> Outcome:
+def sanity(environment: Path = VENV_BIN.parent, copy: Path = COPY) -> Outcome:
     """ansible-test sanity: the rules for collections, on every supported Python that is installed."""
-    provide_pip_bootstrap()
-    exclude = [word for name in DEVELOPMENT_DIRECTORIES if (COPY / name).is_dir() for word in ("--exclude", f"{name}/")]
+    provide_pip_bootstrap(environment)
+    exclude = [word for name in DEVELOPMENT_DIRECTORIES if (copy / name).is_dir() for word in ("--exclude", f"{name}/")]
     try:
-        run("ansible-test", "sanity", "--color", "no", *exclude, cwd=COPY)
+        run(environment / "bin/ansible-test", "sanity", "--color", "no", *exclude, cwd=copy)
     except StepFailed as failed:
         lines = str(failed).splitlines(keepends=True)
         raise StepFailed("".join(line for line in lines if not INSTALLATION.match(line))) from failed
@@ -240,15 +239,16 @@ def unit_pythons() -> list[str]:
     return list(dict.fromkeys([installed[0], installed[-1]]))
 
 
-def units() -> Outcome:
-    """The unit tests, on the oldest and the newest supported Python that are installed."""
-    provide_pip_bootstrap()
-    reports = COPY / "tests/output/junit"
+def units(environment: Path = VENV_BIN.parent, copy: Path = COPY, pythons: Sequence[str] = ()) -> Outcome:
+    """The unit tests, by default on the oldest and the newest supported Python that are installed."""
+    provide_pip_bootstrap(environment)
+    reports = copy / "tests/output/junit"
     shutil.rmtree(reports, ignore_errors=True)
     status, output = 0, ""
-    for python in unit_pythons():
+    for python in pythons or unit_pythons():
         try:
-            run("ansible-test", "units", "--venv", "--color", "no", "--python", python, cwd=COPY)
+            command = (environment / "bin/ansible-test", "units", "--venv", "--color", "no", "--python", python)
+            run(*command, cwd=copy)
         except StepFailed as failed:
             before_tests, header, tests = str(failed).partition("Unit test ")
             status, output = 1, output + (header + tests or before_tests)
@@ -325,7 +325,12 @@ def scenarios(arguments: list[str]) -> Outcome:
     if arguments:
         return pytest_run("scenarios", arguments)
     everything = ["tests/lab", "tests/scenarios"]
-    together = [f"--numprocesses={SCENARIOS_AT_A_TIME}", "--dist=loadfile", "-m", "not alone and not long"]
+    together = [
+        f"--numprocesses={SCENARIOS_AT_A_TIME}",
+        "--dist=loadfile",
+        "-m",
+        "not alone and not long and not matrix",
+    ]
     runs = [
         pytest_run("scenarios", [*together, *everything]),
         pytest_run("alone", ["-m", "alone and not long", *everything]),
@@ -343,20 +348,27 @@ def long_scenarios() -> Outcome:
     return pytest_run("long", ["-m", "long", "tests/scenarios"])
 
 
-def pytest_run(name: str, arguments: Sequence[str]) -> Outcome:
+def pytest_run(name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Outcome:
     """Run pytest on real hosts, with a report of this name."""
     report = BUILD / f"{name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments]
-    environment = {**tool_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    status = as_root(*command, environment=environment)
+    outcome = count_cases([report] if report.exists() else [])
+    return checked(outcome, status=status, output=f"pytest: exit status {status}, see above\n")
+
+
+def as_root(*command: str | Path, environment: Mapping[str, str] | None = None) -> int:
+    """Run a command as root, what it says on the terminal, and return its exit status."""
+    settings = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **(environment or {})}
+    variables = {**tool_environment(), **settings}
+    words = [str(word) for word in command]
     if os.geteuid() != 0:
         if not shutil.which("sudo"):
             raise StepFailed("The tests on real hosts need root, and sudo is not installed. Run them as root.\n")
-        settings = [f"{name}={environment[name]}" for name in ("PATH", "LC_ALL", "ANSIBLE_COLLECTIONS_PATH")]
-        command = ["sudo", "env", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1", *settings, *command]
-    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    outcome = count_cases([report] if report.exists() else [])
-    return checked(outcome, status=status, output=f"pytest: exit status {status}, see above\n")
+        kept = (*settings, "PATH", "LC_ALL", "ANSIBLE_COLLECTIONS_PATH")
+        words = ["sudo", "env", *(f"{name}={variables[name]}" for name in kept), *words]
+    return subprocess.run(words, cwd=ROOT, env=variables, check=False).returncode
 
 
 LINT: dict[str, Callable[[], Outcome]] = {

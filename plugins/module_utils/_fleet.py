@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import time_spent
 
 Info = t.Mapping[str, t.Any]
 
@@ -408,6 +409,8 @@ def _success(outcome: t.Mapping[str, t.Any]) -> str:
         f"{result['archive']} ({result['size'] / 1e6:.2f} MB, sha256 {result['checksum'][:16]}…)",
         f"engine down for {result['downtime']:.1f} s" if result["downtime"] else "engine not stopped",
     ]
+    if outcome.get("seconds"):
+        parts.append(time_spent([], seconds=outcome["seconds"]))
     if outcome.get("collected"):
         parts.append(f"collected to {outcome['collected']}")
     if result["removed"]:

@@ -28,7 +28,7 @@ def run(*, secrets: Any = SECRETS, check: bool = False, no_log: bool = True, **a
     task = SimpleNamespace(args=args, no_log=no_log, check_mode=check, async_val=0, diff=False, action="escrow")
     loader = SimpleNamespace(_vault=SimpleNamespace(secrets=secrets))
     plugin = ActionModule.__new__(ActionModule)
-    plugin._task, plugin._loader = task, loader
+    plugin._task, plugin._loader, plugin._load_name = task, loader, "quorate.swarm.swarm_unlock_key_escrow"
     plugin._connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
     plugin._cleanup_remote_tmp, plugin._supports_async, plugin._supports_check_mode = False, False, True
     return plugin.run(task_vars={})

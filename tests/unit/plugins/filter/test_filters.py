@@ -20,6 +20,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils import (
     _fleet,
     _health,
     _metrics,
+    _moment,
     _move,
     _quorum,
     _recovery_plan,
@@ -34,6 +35,7 @@ from ansible_collections.quorate.swarm.plugins.test import quorate
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
 DECISIONS = (
+    _moment,
     _expectation,
     _fleet,
     _health,
@@ -123,6 +125,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "swarm_report": ((SWARM,), {"before": None, "quorum": {"reasons": []}}),
     "swarm_query": ((SWARM, "nodes"), {}),
     "unmet_expectations": ((SWARM, [{"query": "length(nodes)", "at_least": 1}]), {}),
+    "time_spent": (([{"step": "stop", "seconds": 1.6}],), {"seconds": 9}),
     "superseded_archives": (([],), {"cluster_id": "blue", "keep": 3}),
     "verify_report": (([{"path": "a", "good": True}],), {"level": "files"}),
 }
@@ -154,6 +157,7 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "swarm_report": [(({},), {}), ((SWARM,), {"before": {"nodes": []}})],
     "swarm_query": [],
     "unmet_expectations": [((SWARM, None), {}), ((SWARM, 3), {})],
+    "time_spent": [((None,), {"seconds": 1}), (([{}],), {"seconds": 1}), (([],), {"seconds": "long"})],
     "superseded_archives": [((None,), {"cluster_id": "blue", "keep": 3}), (([],), {"cluster_id": "b", "keep": "all"})],
     "verify_report": [((None,), {"level": "files"}), (([{}],), {"level": "files"})],
 }

@@ -564,6 +564,10 @@ def swarm_entry(host: str | None = "m2", **more: Any) -> dict[str, Any]:
     ("outcome", "line"),
     [
         (made(), "/srv/a.tar.gz (1.23 MB, sha256 abababababababab…), engine down for 3.2 s"),
+        (
+            {**made(), "seconds": "13.7"},
+            "/srv/a.tar.gz (1.23 MB, sha256 abababababababab…), engine down for 3.2 s, 14 s in all",
+        ),
         (made(downtime=0), "/srv/a.tar.gz (1.23 MB, sha256 abababababababab…), engine not stopped"),
         (
             {**made(removed=["/srv/b", "/srv/c"]), "collected": "/here/a.tar.gz"},

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
-from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment, moment_text
+from ansible_collections.quorate.swarm.plugins.module_utils._moment import moment, moment_text, time_spent
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,15 @@ def test_the_current_time() -> None:
 def test_another_form_is_an_error(text: str) -> None:
     with pytest.raises(ValueError):
         moment(text)
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "line"),
+    [
+        ([], "14.2", "14 s in all"),
+        ([("copy", 0.04), ("look", 0.499)], 3, "3 s in all"),
+        ([("stop", 1.6), ("copy", 0.1), ("start", 3.2)], 76.9, "77 s in all, of which stop 2 s, start 3 s"),
+    ],
+)
+def test_the_time_of_a_run(steps: list[tuple[str, float]], seconds: Any, line: str) -> None:
+    assert time_spent([{"step": step, "seconds": spent} for step, spent in steps], seconds=seconds) == line

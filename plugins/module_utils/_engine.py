@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 import typing as t
 
@@ -161,6 +162,10 @@ class Engine:
             )
         if self._client is None:
             try:
+                if self._tls is not None and self._tls["verify"] is not True:
+                    # requests would take the authorities of these before ours, and would verify where we do not
+                    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+                        os.environ.pop(variable, None)
                 tls: t.Any = docker.tls.TLSConfig(**self._tls) if self._tls is not None else False
                 base_url = self.base_url.replace("tcp://", "https://") if tls else self.base_url
                 self._client = docker.APIClient(base_url=base_url, version=self._api_version, timeout=timeout, tls=tls)
@@ -175,6 +180,12 @@ class Engine:
                 attempted,
                 f"this user may not use {self.base_url}",
                 "Run the task with become, or join the docker group",
+            )
+        if "SSLError" in text:
+            return Unreachable(
+                attempted,
+                f"there is no TLS connection to {self.base_url} ({text})",
+                "Correct ca_path, client_cert and client_key, or the address in docker_host",
             )
         hangs = isinstance(error, requests.exceptions.Timeout) or "timed out" in text.lower()
         if hangs and "connect timeout" not in text.lower():  # a host that is off hangs too, but does not even connect

@@ -27,6 +27,8 @@ from quorate_lab import Lab
 
 COLLECTION = "quorate.swarm"
 SECRET = re.compile(r"SWMKEY|SWMTKN")
+#: Environment of a run that prints what it hands over, in the form that AnsibleRun.stats reads.
+STATS = {"ANSIBLE_SHOW_CUSTOM_STATS": "true", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 # Lines of -vvvv that tell what ssh does, not what the playbook does.
 NOISE = re.compile(r"<[^>]+> |task path: |Using module file |Pipelining is enabled|redirecting |Loading collection ")
 
@@ -49,6 +51,12 @@ class AnsibleRun:
             if "unreachable=" in line
         }
 
+    @property
+    def stats(self) -> dict[str, Any]:
+        """What the run has handed over to what runs next (set_stats); the environment of the run has STATS."""
+        told = self.stdout.rpartition("CUSTOM STATS: ")[2].partition("RUN: ")[2]
+        return dict(json.JSONDecoder().raw_decode(told)[0]) if told else {}
+
     def readable(self) -> str:
         """Return the output without the lines that only -vvvv adds."""
         return "\n".join(line for line in self.stdout.splitlines() if not NOISE.match(line)) + "\n" + self.stderr
@@ -68,6 +76,7 @@ class RunPlaybook(Protocol):
         groups: Mapping[str, Sequence[str]] | None = None,
         inventory: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        project: Path | None = None,
         timeout: float = 600,
     ) -> AnsibleRun: ...
 
@@ -98,6 +107,7 @@ class Runner:
         groups: Mapping[str, Sequence[str]] | None = None,
         inventory: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        project: Path | None = None,
         timeout: float = 600,
     ) -> AnsibleRun:
         """Run a playbook against *lab* and return what came of it.
@@ -105,17 +115,23 @@ class Runner:
         *playbook* is the name of one of the collection (`backup` or its full name), the path of a file, or plays as
         data. *extra_vars* go in by a file that only root can read. *groups* are those of the inventory, if not the
         usual ones; *inventory* is a file to use instead. *env* adds environment variables; *timeout* is in seconds.
+        With *project* the run is in that directory, with the configuration, the inventory and the collections of it;
+        *inventory* is then added to its own.
 
         Fails the test when a secret was printed, or when the exit status is not 0 and *check_rc* is true.
         """
         directory = self._new_directory()
-        if inventory is None:
+        argv = [_tool("ansible-playbook"), "-vvvv"]
+        if project:
+            argv += ["-i", "inventory"]
+        elif inventory is None:
             inventory = lab.write_inventory(directory / "inventory", groups)
-        argv = [_tool("ansible-playbook"), "-vvvv", "-i", str(inventory)]
+        if inventory:
+            argv += ["-i", str(inventory)]
         if extra_vars:
             argv += ["-e", f"@{_write_private(directory / 'vars.json', extra_vars)}"]
         argv += [*args, self._playbook_argument(playbook, directory)]
-        run = _execute(argv, directory, env or {}, timeout)
+        run = _execute(argv, directory, env or {}, timeout, project)
         check_no_secret(run.stdout + run.stderr, argv)
         if check_rc and run.rc != 0:
             raise AssertionError(f"{' '.join(argv)}: exit status {run.rc}\n{run.readable()[-8000:]}")
@@ -216,25 +232,30 @@ def _write_private(path: Path, content: object) -> Path:
     return path
 
 
-def _execute(argv: Sequence[str], directory: Path, env: Mapping[str, str], timeout: float) -> AnsibleRun:
-    """Run *argv* with the configuration of nobody; all of it ends after *timeout* seconds."""
-    configuration = directory / "ansible.cfg"
-    configuration.touch()
+def _execute(
+    argv: Sequence[str], directory: Path, env: Mapping[str, str], timeout: float, project: Path | None
+) -> AnsibleRun:
+    """Run *argv* with the configuration of nobody, or of *project*; all of it ends after *timeout* seconds."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment |= {
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
-        "ANSIBLE_COLLECTIONS_PATH": collections_path(),
-        "ANSIBLE_CONFIG": str(configuration),
-        "ANSIBLE_FORKS": "10",
         "ANSIBLE_HOME": str(directory / "home"),
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_NOCOLOR": "true",
         "LC_ALL": "C.UTF-8",
-        **env,
     }
+    if not project:
+        configuration = directory / "ansible.cfg"
+        configuration.touch()
+        environment |= {
+            "ANSIBLE_COLLECTIONS_PATH": collections_path(),
+            "ANSIBLE_CONFIG": str(configuration),
+            "ANSIBLE_FORKS": "10",
+        }
+    environment |= env
     with subprocess.Popen(
         argv,
-        cwd=directory,
+        cwd=project or directory,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -16,6 +16,7 @@ import yaml
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.quorate.swarm.plugins.module_utils import (
+    _backup_result,
     _expectation,
     _fleet,
     _health,
@@ -35,6 +36,7 @@ from ansible_collections.quorate.swarm.plugins.test import quorate
 FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 #: Where the decisions are, of which one has the name of the filter.
 DECISIONS = (
+    _backup_result,
     _moment,
     _expectation,
     _fleet,
@@ -98,6 +100,8 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "address_traces": (({"m1": MANAGER}, "10.0.0.1"), {}),
     "backup_plan": (({"m1": {"state": "inactive"}},), {"named": [], "leader": "stop", "addresses": {"m1": ["m1"]}}),
     "backup_report": (({"swarms": [], "others": []}, {}), {}),
+    "backup_result": (({"swarms": [], "others": []}, {}), {}),
+    "backup_table": (({"swarms": []},), {}),
     "bootstrap_plan": (({"m1": LEADER},), BOOTSTRAP),
     "drain_plan": (({"m1": LEADER},), {"named": ["m1"]}),
     "fault_tolerance": ((4,), {}),
@@ -133,6 +137,8 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "address_traces": [((None, "10.0.0.1"), {}), (({"m1": {"state": "manager", "nodes": [{}]}}, "10.0.0.1"), {})],
     "backup_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "backup_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
+    "backup_result": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
+    "backup_table": [((None,), {}), (({"swarms": [{}]},), {})],
     "bootstrap_plan": [((None,), BOOTSTRAP), (({},), {"count": 3}), (({"m1": {"state": "manager"}},), BOOTSTRAP)],
     "drain_plan": [((None,), {"named": []}), (({},), {}), (({"m1": {"state": "manager"}},), {"named": []})],
     "fault_tolerance": [(("many",), {}), ((None,), {})],

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, Callable
 
 import pytest
@@ -154,6 +155,39 @@ def test_transport_errors_of_the_version_negotiation_are_told_apart(
     with pytest.raises(SwarmError) as caught:
         Engine().info()
     assert caught.value.__class__ is kind
+
+
+def test_a_certificate_that_is_refused_is_no_engine_that_is_down(api: FakeApi) -> None:
+    api.answers["/info"] = requests.exceptions.SSLError("SSLError(SSLCertVerificationError(1, 'unable to get issuer'))")
+    with pytest.raises(Unreachable, match="there is no TLS connection to .*unable to get issuer.*ca_path"):
+        Engine().info()
+
+
+@pytest.mark.parametrize(
+    ("tls", "kept"),
+    [
+        (None, True),
+        ({"verify": True}, True),
+        ({"verify": False}, False),
+        ({"verify": "/ca.pem", "ca_cert": "/ca.pem"}, False),
+    ],
+)
+def test_authorities_of_the_environment_do_not_replace_those_of_the_engine(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, tls: Any, kept: bool
+) -> None:
+    seen: list[bool] = []
+
+    def connect(**options: Any) -> Any:
+        seen.extend(name in os.environ for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+        return api.connect(**options)
+
+    api.answers["/info"] = [200, {"Swarm": {}}]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/bundle.pem")
+    monkeypatch.setenv("CURL_CA_BUNDLE", "/bundle.pem")
+    monkeypatch.setattr("docker.APIClient", connect)
+    monkeypatch.setattr("docker.tls.TLSConfig", dict)
+    Engine("tcp://m1:2376", tls=tls).info()
+    assert seen == [kept, kept]
 
 
 # -- calls -------------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def test_node_in_state_unknown(lab: Lab, module: RunModule) -> None:
     worker.pause()
     set_role(others[0], node, "worker")
     try:
-        wait_until(lambda: leader(others[0]) in (others[0].name, others[1].name), timeout=30, what="another leader")
+        wait_until(lambda: leader(others[0]) in (others[0].name, others[1].name), timeout=90, what="another leader")
         (taken,) = [host for host in others if host.name != leader(others[0])]
         result = refuse(lab, module, taken.name, settle_timeout=8)
         assert nodes(taken)["w1"] == "unknown"
@@ -120,7 +120,7 @@ def test_quorum_that_would_be_lost(lab: Lab, module: RunModule) -> None:
     wait_until_healthy(lab.hosts["m1"])
     dead, taken = [name for name, standing in sorted(nodes(lab.hosts["m1"]).items()) if standing == "reachable"]
     lab.hosts[dead].kill()
-    wait_until(lambda: nodes(lab.hosts[taken])[dead] != "reachable", timeout=30, what="the loss of a manager")
+    wait_until(lambda: nodes(lab.hosts[taken])[dead] != "reachable", timeout=90, what="the loss of a manager")
     for check_mode in (True, False):
         # only a swarm of two may do without a quorum
         result = refuse(lab, module, taken, check_mode=check_mode, allow_control_plane_outage=True)
@@ -142,6 +142,6 @@ def test_quorum_that_is_lost(lab: Lab, module: RunModule) -> None:
         )
 
     # until then the last manager says truly that the quorum would be lost, not that it is
-    wait_until(is_seen, timeout=30, what="the loss of the quorum")
+    wait_until(is_seen, timeout=90, what="the loss of the quorum")
     result = refuse(lab, module, alive[1].name)
     assert result["error"] == "quorum_lost"

@@ -203,7 +203,7 @@ def test_it_comes_back_beside_the_running_swarm_it_is_of(
     assert "dockerd" in seen
     assert seen <= OF_THE_ENGINE
     standings = {"m1": "leader", "m2": "reachable"}
-    wait_until(lambda: nodes(scene.manager) == standings, timeout=30, what="the swarm as it was")
+    wait_until(lambda: nodes(scene.manager) == standings, timeout=90, what="the swarm as it was")
 
 
 def test_playbook_lets_all_archives_come_back_on_another_host(scene: Scene, playbook: RunPlaybook) -> None:

@@ -252,7 +252,7 @@ def test_worker_came_back_with_its_tasks(restored: Loss) -> None:
     assert "down" not in restored.worker_states
     wait_until(
         lambda: running_tasks(restored.manager, restored.worker_id) >= restored.tasks,
-        timeout=30,
+        timeout=90,
         what="the tasks of the worker",
     )
 
@@ -283,7 +283,7 @@ def test_old_unlock_key_still_opens(restored: Loss) -> None:
     if restored.key:
         assert local(other)["LocalNodeState"] == "locked"
         unlock(other, restored.key)
-    wait_until(lambda: is_healthy(restored.manager), timeout=30, what="the manager to be reachable again")
+    wait_until(lambda: is_healthy(restored.manager), timeout=90, what="the manager to be reachable again")
 
 
 def test_one_manager_may_fail(restored: Loss) -> None:

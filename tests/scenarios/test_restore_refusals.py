@@ -101,7 +101,7 @@ def stopped(scene: Scene) -> Scene:
 @pytest.fixture
 def running(scene: Scene) -> Scene:
     engine_on(scene.host)
-    wait_until(lambda: local(scene.host)["ControlAvailable"], timeout=30, what="the manager")
+    wait_until(lambda: local(scene.host)["ControlAvailable"], timeout=90, what="the manager")
     return scene
 
 

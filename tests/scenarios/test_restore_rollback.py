@@ -74,7 +74,7 @@ def scene(lab_factory: LabFactory, module: RunModule, tmp_path_factory: pytest.T
 
     archive_of_two = back_up("hot")
     host.docker("node", "demote", "m1")
-    wait_until(lambda: is_healthy(host) and nodes(host)["m1"] == "ready", timeout=30, what="m1 as a worker")
+    wait_until(lambda: is_healthy(host) and nodes(host)["m1"] == "ready", timeout=90, what="m1 as a worker")
     lab.rm("m1")
     host.docker("node", "rm", "--force", "m1")
     create_service(host, "web")
@@ -141,7 +141,7 @@ def assert_rolled_back(scene: Scene, result: dict[str, Any], *, error: str, word
     assert "Everything was put back as it was, and the engine runs on the old state" in result["msg"]
     assert result["error_details"]["rolled_back"] is True
     assert_nothing_left(scene.host)
-    wait_until(lambda: serves(scene), timeout=30, what="the old swarm to serve")
+    wait_until(lambda: serves(scene), timeout=90, what="the old swarm to serve")
 
 
 @pytest.mark.usefixtures("broken_start")
@@ -189,7 +189,7 @@ def test_module_is_killed(scene: Scene, module: RunModule) -> None:
     assert entries(scene.host.docker_directory / "swarm", live=True) == before
     assert local(scene.host)["LocalNodeState"] == "locked"
     unlock(scene.host, scene.key)
-    wait_until(lambda: serves(scene), timeout=30, what="the old swarm to serve")
+    wait_until(lambda: serves(scene), timeout=90, what="the old swarm to serve")
     assert_nothing_left(scene.host)
 
 
@@ -206,7 +206,7 @@ def test_older_archive_replaces_a_healthy_swarm(scene: Scene, module: RunModule)
     assert leftovers(scene.host) == [quarantine.name]
     assert entries(scene.host.docker_directory / quarantine.name, live=True) == old
     assert switch(scene.host) == ""
-    wait_until(lambda: len(running_tasks(scene.host, scene.node)) == 1, timeout=30, what="the service to run again")
+    wait_until(lambda: len(running_tasks(scene.host, scene.node)) == 1, timeout=90, what="the service to run again")
 
 
 def test_fresh_host_is_fresh_again(scene: Scene, module: RunModule, tmp_path: Path) -> None:

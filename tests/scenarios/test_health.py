@@ -17,6 +17,7 @@ import pytest
 from conftest import LabFactory
 from helpers.backup import ask, has_lost, is_healthy, leader, node_id, nodes, wait_until_healthy
 from helpers.escrow import Escrow
+from helpers.prometheus import prometheus
 from helpers.restore import MANIFEST, pack, unpack
 from helpers.runner import AnsibleRun, RunPlaybook
 
@@ -29,6 +30,7 @@ ADDRESS_FOR = (
     "ip address change $(ip -o -4 address show eth0 | awk '{{print $4}}') dev eth0 "
     "valid_lft {seconds} preferred_lft {seconds}"
 )
+METRICS = Path(__file__).resolve().parents[2] / "docs" / "metrics"
 STATS = {"ANSIBLE_SHOW_CUSTOM_STATS": "true", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 
 
@@ -214,7 +216,7 @@ def test_metrics_of_all_runs_are_what_prometheus_reads(scene: Scene, playbook: R
     directory.mkdir()
     wait_until_healthy(scene["m1"])
     playbook(scene.lab, "backup", {"backup_collect_to": str(collected), "backup_metrics_directory": str(directory)})
-    verify = {"host": "w1", "archives_on": "controller", "directory": str(collected), "level": "files"}
+    verify = {"host": "w1", "archives_on": "controller", "directory": str(collected), "level": "boot"}
     verify["metrics_directory"] = str(directory)
     playbook(scene.lab, "verify_backup", {f"verify_backup_{name}": value for name, value in verify.items()})
     health = {"fail_on": "warning", "backup_hours": 1, "backups_on": "controller", "backup_directory": str(collected)}
@@ -222,7 +224,7 @@ def test_metrics_of_all_runs_are_what_prometheus_reads(scene: Scene, playbook: R
     playbook(scene.lab, "health", {f"health_{name}": value for name, value in health.items()})
     swarm = cluster_id(scene["m1"])
     files = {path.name: path for path in directory.iterdir()}
-    assert set(files) == {f"quorate_swarm_{kind}_{swarm}.prom" for kind in ("health", "backup", "verify_files")}
+    assert set(files) == {f"quorate_swarm_{kind}_{swarm}.prom" for kind in ("health", "backup", "verify_boot")}
     assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o644}
     text = "".join(path.read_text() for path in files.values())
     promtool(["check", "metrics"], text)
@@ -233,6 +235,19 @@ def test_metrics_of_all_runs_are_what_prometheus_reads(scene: Scene, playbook: R
     for name in ("last_backup_size_bytes", "newest_archive_size_bytes"):
         assert samples[f'quorate_swarm_{name}{{cluster_id="{swarm}"}}'] == str(archive.stat().st_size)
     assert 0 < float(samples[f'quorate_swarm_manager_downtime_seconds{{cluster_id="{swarm}"}}']) < 300
+    with prometheus(directory, tmp_path) as series:
+        empty = [
+            expression for expression in dashboard_expressions() if not series(expression.replace("$cluster", swarm))
+        ]
+    assert empty == []
+
+
+def dashboard_expressions() -> list[str]:
+    """What the panels of the dashboard ask Prometheus for."""
+    dashboard = json.loads((METRICS / "dashboard.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    assert len(expressions) > 15
+    return expressions
 
 
 def test_every_alert_rings_when_it_should() -> None:

@@ -99,3 +99,28 @@ def test_a_ready_worker_of_the_same_zone_takes_the_place_and_only_one() -> None:
 def test_another_remedy_is_refused() -> None:
     with pytest.raises(Refused, match="there is no remedy pray"):
         remedy_plan({"swarms": []}, {}, "pray")
+
+
+@pytest.mark.parametrize("remedy", REMEDIES)
+def test_a_worker_that_does_not_answer_needs_no_remedy(remedy: str) -> None:
+    silent = {**member("w1", reachable=False, state="unreachable"), "is_manager": False}
+    assert remedy_plan(verdict(silent), INFOS, remedy) == []
+
+
+def test_nobody_is_promoted_who_is_drained_or_promoted_already() -> None:
+    lost = [member(name, reachable=False, state="unreachable") for name in ("m2", "m3")]
+    drained = {"m1": {"nodes": [*NODES[:4], node("w2", "worker", "b", availability="drain")]}}
+    steps = remedy_plan(verdict(*lost), drained, "replace")
+    assert [step["replacement"] for step in steps] == ["id-w1", ""]
+    assert [step["problem"] is None for step in steps] == [True, False]
+
+
+@pytest.mark.parametrize("remedy", ["restart", "reboot"])
+def test_nobody_is_promoted_for_a_manager_that_is_to_come_back(remedy: str) -> None:
+    (step,) = remedy_plan(verdict(member("m2", reachable=False, state="failed")), INFOS, remedy)
+    assert step["replacement"] == ""
+
+
+def test_a_manager_that_is_no_host_of_the_play_is_named_by_host_name_and_id() -> None:
+    (step,) = remedy_plan(verdict(member("m2", reachable=False, host=False)), INFOS, "replace")
+    assert step["name"] == "m2 (id-m2)"

@@ -8,9 +8,11 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
+import os
+import re
 import typing as t
 
-from ansible.module_utils.basic import env_fallback
+from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 #: doc_fragments/docker.py
 DOCKER_ARGUMENTS: dict[str, t.Any] = {
@@ -49,6 +51,42 @@ STATE_DIRECTORY_ARGUMENTS: dict[str, t.Any] = {"state_directory": {"type": "path
 DAEMON_ARGUMENTS: dict[str, t.Any] = {
     "service_name": {"type": "str", "default": "docker"},
 }
+
+
+#: What a service manager may call a service.
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*\Z")
+#: The most that an engine, a service manager and a clock take alike.
+_MOST = 2**31 - 1
+
+
+def checked_arguments(module: AnsibleModule) -> dict[str, t.Any]:
+    """Return the parameters of a module, completed from the environment; end it when one of them makes no sense."""
+    problem = next(problems(module.argument_spec, module.params), None)
+    if problem is not None:
+        module.fail_json(msg=problem)
+    return docker_arguments_with_cert_path(module.params, os.environ)
+
+
+def problems(arguments: t.Mapping[str, t.Any], params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """Say what Ansible has accepted by its type and makes no sense. A text is never repeated: it may be a secret.
+
+    Args:
+        arguments: The argument specification.
+        params: The parameters, of the types of the specification.
+    """
+    for name, argument in sorted(arguments.items()):
+        value = params.get(name)
+        if value is None:
+            continue
+        if argument["type"] in ("int", "float") and not 0 <= value <= _MOST:
+            yield f"{name} is {value}; give a number from 0 to {_MOST}"
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and any(ord(character) < 32 or ord(character) == 127 for character in text):
+                yield f"{name} has a line break or another control character in it; give it without"
+        if argument["type"] == "path" and not os.path.isabs(value):
+            yield f"{name} is no absolute path; give one that begins with /"
+        if name == "service_name" and not _SERVICE_NAME.match(value):
+            yield f"{name} is no name of a service; give letters, digits, and : _ . @ - between them"
 
 
 def docker_arguments_with_cert_path(params: dict[str, t.Any], environment: t.Mapping[str, str]) -> dict[str, t.Any]:

@@ -123,7 +123,6 @@ error_details:
   type: dict
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -132,7 +131,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
@@ -190,7 +189,7 @@ def main() -> None:
         required_together=DOCKER_REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     if params["hold_timeout"] < 1:
         module.fail_json(msg=f"hold_timeout is {params['hold_timeout']}; give a number of seconds greater than 0")
     try:

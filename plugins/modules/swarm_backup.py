@@ -196,7 +196,6 @@ error_details:
   type: dict
 """
 
-import os
 import typing as t
 from pathlib import Path
 
@@ -207,7 +206,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._backup import Backup, BackupOptions
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
@@ -237,7 +236,7 @@ def main() -> None:
         required_if=[("leader", "step_down", ["peer_docker_host"])],
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     if params["keep"] is not None and params["keep"] < 1:
         module.fail_json(msg=f"keep is {params['keep']}, and at least the new archive is kept: give 1 or more")
     steps: list[dict[str, t.Any]] = []

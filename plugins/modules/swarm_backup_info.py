@@ -208,7 +208,10 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _archive_check
-from ansible_collections.quorate.swarm.plugins.module_utils._argspec import STATE_DIRECTORY_ARGUMENTS
+from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
+    STATE_DIRECTORY_ARGUMENTS,
+    checked_arguments,
+)
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
@@ -271,7 +274,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    archive, directory = module.params["archive"], module.params["directory"]
+    params = checked_arguments(module)
+    archive, directory = params["archive"], params["directory"]
     try:
         verify = verification(module)
         if archive:

@@ -432,7 +432,6 @@ error_details:
 
 import collections
 import dataclasses
-import os
 import typing as t
 from pathlib import Path
 
@@ -443,7 +442,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon, Runner
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
@@ -572,7 +571,7 @@ def main() -> None:
         required_together=DOCKER_REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     try:
         module.exit_json(changed=False, **facts(Engine.from_params(params), params, module.run_command, module.warn))
     except SwarmError as error:

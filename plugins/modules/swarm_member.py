@@ -181,7 +181,6 @@ error_details:
 """
 
 import contextlib
-import os
 import typing as t
 from pathlib import Path
 
@@ -193,7 +192,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
@@ -278,7 +277,7 @@ def main() -> None:
         mutually_exclusive=[("init", "join_token")],
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     engine = Engine.from_params(params)
     daemon = Daemon(module.run_command, service=params["service_name"])
     try:

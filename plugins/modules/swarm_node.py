@@ -190,7 +190,6 @@ error_details:
   type: dict
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -199,7 +198,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _drain, _memb
 from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused, SwarmError, fail
@@ -334,7 +333,7 @@ def main() -> None:
         mutually_exclusive=[("step_down", name) for name in ("role", "availability", "labels")],
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     if params["state"] == "absent" and any(params[name] for name in ("role", "availability", "labels", "step_down")):
         module.fail_json(msg="With state=absent, role, availability, labels and step_down have no meaning")
     try:

@@ -179,7 +179,6 @@ error_details:
   type: dict
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -188,7 +187,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _host
 from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
@@ -218,7 +217,7 @@ def main() -> None:
         required_together=DOCKER_REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     if params["expected_address"] and not params["require_static_addresses"]:
         module.fail_json(msg="expected_address is only checked with require_static_addresses: true")
     try:

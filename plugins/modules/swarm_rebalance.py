@@ -160,7 +160,6 @@ error_details:
   type: dict
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -168,7 +167,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError, fail
@@ -190,7 +189,7 @@ def main() -> None:
         required_together=DOCKER_REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     if not (params["services"] or params["labels"] or params["all"]):
         module.fail_json(msg="Name the services to rebalance: set services or labels, or all to true")
     options = RebalanceOptions(

@@ -252,7 +252,6 @@ error_details:
 """
 
 import dataclasses
-import os
 import typing as t
 from pathlib import Path
 
@@ -263,7 +262,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
@@ -297,7 +296,7 @@ def main() -> None:
         required_together=DOCKER_REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     restore: Restore | None = None
     try:
         engine = Engine.from_params(params)

@@ -188,7 +188,6 @@ error_details:
   type: dict
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -198,7 +197,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
@@ -220,7 +219,7 @@ def main() -> None:
         required_together=DOCKER_REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     daemon = Daemon(module.run_command, service=params["service_name"])
     unlock = Unlock(
         engine=Engine.from_params(params),

@@ -204,7 +204,6 @@ error_details:
   type: dict
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -213,7 +212,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
     STATE_DIRECTORY_ARGUMENTS,
-    docker_arguments_with_cert_path,
+    checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
@@ -243,7 +242,7 @@ def main() -> None:
         required_if=[("rotate", "older_than", ["older_than"])],
         supports_check_mode=True,
     )
-    params = docker_arguments_with_cert_path(module.params, os.environ)
+    params = checked_arguments(module)
     if params["return_key"] and not module.no_log:
         module.fail_json(msg="return_key returns the unlock key: set no_log to true for this task")
     unlock_key = UnlockKey(

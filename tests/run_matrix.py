@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests the collection with every version that the README claims, one line a cell, and writes docs/tested_versions.md.
 
-Usage: .venv/bin/python tests/run_matrix.py [GROUP...] [--only VERSION...]
+Usage: .venv/bin/python tests/run_matrix.py [GROUP...] [--only VERSION...] [--what WORDS]
 
 The groups are core (ansible-core: sanity and unit tests), engine (Docker Engine: the demonstration, which backs up an
 autolocked swarm of three managers, loses them and restores it), sdk (Docker SDK for Python: modules against a real
@@ -97,10 +97,10 @@ def version_in(environment: Path, package: str) -> str:
     return run(environment / "bin/python", "-c", code).strip()
 
 
-def with_core(version: str, check: Callable[[Path, Path], Outcome]) -> tuple[Outcome, str]:
+def with_core(version: str, name: str, check: Callable[[Path, Path], Outcome]) -> tuple[Outcome, str]:
     """Run a check by ansible-test of an ansible-core on a copy of the collection that is its own."""
     environment = environment_of(f"core-{version}", CORES[version], f"ansible-core=={version}.*", "jmespath", "docker")
-    copy = MATRIX / f"tree-{version}/ansible_collections/quorate/swarm"
+    copy = MATRIX / f"{name}-{version}/ansible_collections/quorate/swarm"
     ignored = shutil.ignore_patterns("output", ".ansible")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(COPY, copy, ignore=ignored, symlinks=True)
@@ -112,10 +112,10 @@ def core_cells() -> Iterator[Cell]:
     for version, python in CORES.items():
 
         def test_units(version: str = version, python: str = python) -> tuple[Outcome, str]:
-            return with_core(version, lambda environment, copy: units(environment, copy, [python]))
+            return with_core(version, "units", lambda environment, copy: units(environment, copy, [python]))
 
         def test_sanity(version: str = version) -> tuple[Outcome, str]:
-            return with_core(version, sanity)
+            return with_core(version, "sanity", sanity)
 
         yield Cell("core", version, "unit tests", test_units)
         yield Cell("core", version, "sanity", test_sanity)
@@ -242,6 +242,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Test the collection with every version that it supports.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all by default")
     parser.add_argument("--only", nargs="+", metavar="VERSION", help="only the cells of these versions")
+    parser.add_argument(
+        "--what", default="", metavar="WORDS", help="only the cells that have these words in their line"
+    )
     options = parser.parse_args()
     unknown = set(options.groups) - set(GROUPS)
     if unknown:
@@ -254,7 +257,9 @@ def main() -> int:
     wanted = [
         cell
         for cell in cells
-        if cell.group in (options.groups or GROUPS) and (not options.only or cell.version in options.only)
+        if cell.group in (options.groups or GROUPS)
+        and (not options.only or cell.version in options.only)
+        and options.what in cell.what
     ]
     failed = 0
     for cell in wanted:

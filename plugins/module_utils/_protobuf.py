@@ -16,9 +16,10 @@ _LONGEST_VARINT = 10
 
 
 class Source(t.Protocol):
-    """Bytes of which a part is read at a time; fewer than asked for where they end."""
+    """Bytes of which a part is read at a time."""
 
-    def read(self, begin: int, end: int) -> bytes: ...
+    def read(self, begin: int, end: int) -> bytes:
+        """Return the bytes from C(begin) on, up to C(end); fewer than asked for where they end."""
 
 
 class ProtobufError(ValueError):

@@ -20,7 +20,8 @@ options:
     type: dict
     required: true
   outcomes:
-    description: For each host that was taken, C(result) of M(quorate.swarm.swarm_backup) or C(problem), and C(collected).
+    description: For each host that was taken, C(result) of M(quorate.swarm.swarm_backup) or C(problem), and C(copies),
+      what the role P(quorate.swarm.copy_archive#role) set as C(copy_archive_result).
     type: dict
     required: true
 """

@@ -18,26 +18,30 @@ def backup_result(plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mappin
 
     Args:
         plan: What backup_plan returned.
-        outcomes: For each inventory host that was taken, C(result) (of swarm_backup) or C(problem), and C(collected).
+        outcomes: For each inventory host that was taken, C(result) (of swarm_backup) or C(problem), C(collected), and
+            C(copies), of which one with a C(problem) is a failure although there is an archive.
 
-    Returns: C(good) (every swarm was backed up, and every host is accounted for), C(swarms), C(retry) (the hosts of
-    what failed, which another run may be limited to).
+    Returns: C(good) (every swarm was backed up and copied, and every host is accounted for), C(swarms), C(retry) (the
+    hosts of what was not backed up, which another run may be limited to).
     """
     swarms = [_swarm(swarm, outcomes.get(swarm["host"]) or {}) for swarm in plan["swarms"]]
-    bad = {swarm["cluster_id"] for swarm in swarms if not swarm["good"]}
+    bad = {swarm["cluster_id"] for swarm in swarms if swarm["archive"] is None}
     retry = [host for swarm in plan["swarms"] if swarm["cluster_id"] in bad for host in swarm["hosts"]]
     retry += [other["host"] for other in plan["others"] if other["problem"]]
-    return {"good": bool(swarms) and not retry, "swarms": swarms, "retry": retry}
+    good = bool(swarms) and all(swarm["good"] for swarm in swarms) and not retry
+    return {"good": good, "swarms": swarms, "retry": retry}
 
 
 def _swarm(swarm: t.Mapping[str, t.Any], outcome: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     result = outcome.get("result") or {}
     problem = swarm["problem"] or outcome.get("problem") or ("" if result else "it was not backed up")
+    # The backup is good all the same when a copy of it failed.
+    later = " ".join(copy["problem"] for copy in outcome.get("copies") or () if copy["problem"])
     return {
         "cluster_id": swarm["cluster_id"],
         "host": swarm["host"],
-        "good": not problem,
-        "problem": problem,
+        "good": not problem and not later,
+        "problem": problem or later,
         "archive": None if problem else result["archive"],
         "collected": outcome.get("collected") or None,
         **{name: None if problem else result.get(name) for name in ("checksum", "size", "downtime")},
@@ -53,8 +57,9 @@ def backup_table(result: t.Mapping[str, t.Any]) -> list[str]:
 
 def _row(swarm: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     where = (swarm["cluster_id"], swarm["host"] or "-")
-    if not swarm["good"]:
+    if swarm["archive"] is None:
         return (*where, "-", "-", "-", "FAILED")
     if swarm["checksum"] is None:
         return (*where, swarm["archive"], "-", "-", "not done, check mode")
-    return (*where, swarm["archive"], f"{swarm['size'] / 1e6:.2f} MB", f"{swarm['downtime']:.1f} s", "ok")
+    facts = (swarm["archive"], f"{swarm['size'] / 1e6:.2f} MB", f"{swarm['downtime']:.1f} s")
+    return (*where, *facts, "ok" if swarm["good"] else "copy FAILED")

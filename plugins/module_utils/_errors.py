@@ -92,6 +92,12 @@ class BadArchive(SwarmError):
     kind = "bad_archive"
 
 
+class CopyFailed(SwarmError):
+    """A copy of an archive could not be made, read back or removed, or it is not what was copied."""
+
+    kind = "copy_failed"
+
+
 class BadEscrow(SwarmError):
     """The escrow of unlock keys cannot be read or written, or what is to be put in it is no unlock key of a swarm."""
 

@@ -286,19 +286,6 @@ def fence_plan(
     return {"reasons": reasons, "stopped": stopped, "stale": stale, "running": running, "lost": sorted(accepted)}
 
 
-def superseded_archives(archives: t.Sequence[Info], *, cluster_id: str, keep: int) -> list[str]:
-    """Paths of the good archives of a swarm beyond the newest C(keep), newest first.
-
-    Args:
-        archives: What swarm_backup_info returned as C(archives).
-        cluster_id: The swarm; archives of other swarms are never in the answer.
-        keep: How many to keep; less than 1 keeps 1.
-    """
-    good = [entry for entry in archives if entry["good"] and entry["manifest"]["cluster"]["id"] == cluster_id]
-    good.sort(key=lambda entry: (entry["manifest"]["created"], entry["path"]), reverse=True)
-    return [entry["path"] for entry in good[max(1, keep) :]]
-
-
 def host_addresses(variables: t.Mapping[str, t.Any]) -> list[str]:
     """Names and addresses by which a swarm may know an inventory host.
 
@@ -321,7 +308,8 @@ def _report(
 
     Args:
         plan: What backup_plan returned.
-        outcomes: For each inventory host that was taken, C(result) or C(problem).
+        outcomes: For each inventory host that was taken, C(result) or C(problem), and C(copies), of which one with a
+            C(problem) is a failure although there is a result.
         say: Puts an outcome with a result in words.
         undone: What is said of a swarm without a result.
         nothing: What is said of a host that has no part in it.
@@ -337,6 +325,10 @@ def _report(
             lines.append(failures[-1])
             continue
         lines.append(f"swarm {swarm['cluster_id']} on {swarm['host']}: {say(outcome)}")
+        later = [copy["problem"] for copy in outcome.get("copies") or () if copy["problem"]]
+        if later:
+            lines[-1] += f"; FAILED afterwards: {' '.join(later)}"
+            failures.append(lines[-1])
     for other in plan["others"]:
         if other["problem"]:
             failures.append(f"host {other['host']}: FAILED: {other['problem']}")
@@ -354,7 +346,8 @@ def backup_report(plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mappin
 
     Args:
         plan: What backup_plan returned.
-        outcomes: For each inventory host that was taken, C(result) (of swarm_backup) or C(problem), and C(collected).
+        outcomes: For each inventory host that was taken, C(result) (of swarm_backup) or C(problem), and C(copies), the
+            fact of the role copy_archive.
 
     Returns: C(lines) for people, and C(failures), those of them that make the run fail.
     """
@@ -411,8 +404,9 @@ def _success(outcome: t.Mapping[str, t.Any]) -> str:
     ]
     if outcome.get("seconds"):
         parts.append(time_spent([], seconds=outcome["seconds"]))
-    if outcome.get("collected"):
-        parts.append(f"collected to {outcome['collected']}")
+    copied = [copy["target"] for copy in outcome.get("copies") or () if not copy["problem"]]
+    if copied:
+        parts.append(f"copied to {' and '.join(copied)}")
     if result["removed"]:
         parts.append(f"{len(result['removed'])} older removed")
     return ", ".join(parts)

@@ -19,12 +19,14 @@ SCHEMA = 1
 MEMBER = "manifest.json"
 STATE = "swarm/"
 LARGEST = 16 << 20
+#: What is added to the name of an archive that was encrypted with age.
+ENCRYPTED = ".age"
 
 Check = t.Callable[[t.Any], bool]
 
 _READ = "read the manifest of the archive"
 _DAMAGED = "The archive was not written by this collection, or was changed; use another one"
-_NAME = re.compile(r"swarm_[A-Za-z0-9.-]+_[A-Za-z0-9.-]+_(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z\.tar\.gz")
+_NAME = re.compile(r"swarm_([A-Za-z0-9.-]+)_[A-Za-z0-9.-]+_(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z\.tar\.gz")
 
 
 def _matches(pattern: str) -> Check:
@@ -144,7 +146,13 @@ def archive_name(*, cluster: str, node: str, created: str) -> str:
 def time_of_name(name: str) -> str | None:
     """When the archive of that name was made, C(YYYY-MM-DDTHH:MM:SSZ); None when it is not the name of an archive."""
     match = _NAME.fullmatch(name)
-    return "{}-{}-{}T{}:{}:{}Z".format(*match.groups()) if match else None
+    return "{}-{}-{}T{}:{}:{}Z".format(*match.groups()[1:]) if match else None
+
+
+def cluster_of_name(name: str) -> str | None:
+    """The cluster in the name of an archive, as archive_name() has it; None when it is not the name of an archive."""
+    match = _NAME.fullmatch(name)
+    return match[1] if match else None
 
 
 def _check_field(manifest: t.Mapping[str, t.Any], name: str, accepts: Check) -> None:

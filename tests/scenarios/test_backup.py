@@ -102,7 +102,7 @@ def back_up(lab: Lab, playbook: RunPlaybook, variables: dict[str, Any], opened: 
     (line,) = summary(run)
     told = re.fullmatch(
         rf"swarm {manifest['cluster']['id']} on {taken.name}: {archive} \(\d+\.\d\d MB, sha256 {checksum[:16]}…\), "
-        rf"engine down for (\d+\.\d) s, collected to {copy}",
+        rf"engine down for (\d+\.\d) s, copied to {collected} on the controller",
         line,
     )
     assert told, line
@@ -118,12 +118,12 @@ def test_playbook(lab: Lab, playbook: RunPlaybook, tmp_path: Path) -> None:
     # files of others, which retention has to leave alone
     taken.run(["touch", f"{DIRECTORY}/notes.txt"])
     (collected / "notes.txt").touch()
-    new = ["Back up this manager", "Copy the archive to the controller", "Keep the copy private"]
-    assert changes(run) == ["Back up this manager", "Make the directory on the controller", *new[1:]]
+    new = ["Back up this manager", "Write the copy"]
+    assert changes(run) == ["Back up this manager", "Make the directory", "Write the copy"]
 
     made = set(archives(taken)) - {f"{DIRECTORY}/notes.txt"}
     (oldest,) = made
-    for expected in (new, [*new, "Remove copies beyond those to keep"]):
+    for expected in (new, [*new, "Remove copies that no rule keeps"]):
         inventory = inventory_of(taken)
         run = playbook(lab, "backup", variables)
         # a new archive, its copy, and an old one less: nothing else changes from run to run

@@ -71,6 +71,9 @@ def test_no_other_variable_is_used(role: str) -> None:
     tasks = code_of(role)
     used = set(re.findall(rf"(?<![\w.]){role}_[a-z_]+", tasks)) - {
         "backup_result",
+        "copy_archive_result",
+        "fetch_archive_found",
+        "fetch_archive_path",
         "health_archives",
         "health_info",
         "health_result",
@@ -93,8 +96,8 @@ def test_readme_describes_every_variable_with_its_default(role: str) -> None:
     expected = {}
     for name, option in options_of(role).items():
         shown = option.get("default")
-        if isinstance(shown, (bool, list)) or shown == "":
-            shown = "[]" if isinstance(shown, list) else json.dumps(shown)
+        if isinstance(shown, (bool, dict, list)) or shown == "":
+            shown = json.dumps(shown)
         expected[name] = "required" if option.get("required") else f"`{shown}`"
     assert rows == expected
 

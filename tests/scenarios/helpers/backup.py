@@ -324,10 +324,11 @@ def api_gaps(hosts: Sequence[Host]) -> Iterator[dict[str, Gap]]:
 
 
 class SecretWatch:
-    """Looks for a secret in the arguments and the environment of every process of this machine and of all hosts."""
+    """Looks for a secret in the arguments and the environment (*names*) of every process of this machine and of all hosts."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, names: Sequence[str] = ("cmdline", "environ")) -> None:
         self._secret = secret.encode()
+        self._names = names
         self.found: set[str] = set()
         self.looks = 0
 
@@ -335,7 +336,7 @@ class SecretWatch:
         for entry in os.scandir("/proc"):
             if not entry.name.isdigit():
                 continue
-            for name in ("cmdline", "environ"):
+            for name in self._names:
                 try:
                     with open(f"{entry.path}/{name}", "rb") as file:
                         seen = self._secret in file.read()

@@ -17,6 +17,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.quorate.swarm.plugins.module_utils import (
     _backup_result,
+    _copies,
     _expectation,
     _fleet,
     _health,
@@ -29,6 +30,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils import (
     _report_page,
     _roster,
     _rotation,
+    _schedule,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.quorate.swarm.plugins.test import quorate
@@ -38,6 +40,7 @@ FILTERS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
 DECISIONS = (
     _backup_result,
     _moment,
+    _copies,
     _expectation,
     _fleet,
     _health,
@@ -49,6 +52,7 @@ DECISIONS = (
     _report_page,
     _roster,
     _rotation,
+    _schedule,
 )
 PACKAGE = "ansible_collections.quorate.swarm.plugins.filter"
 NAMES = sorted(path.stem for path in FILTERS.glob("*.py"))
@@ -97,12 +101,15 @@ BOOTSTRAP: dict[str, Any] = {
 }
 #: For each filter what it is given, and what makes no sense to it.
 GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "archive_copies": ((["/srv/swarm_blue_m1_20260101T000000Z.tar.gz", "b"],), {}),
     "address_traces": (({"m1": MANAGER}, "10.0.0.1"), {}),
     "backup_plan": (({"m1": {"state": "inactive"}},), {"named": [], "leader": "stop", "addresses": {"m1": ["m1"]}}),
     "backup_report": (({"swarms": [], "others": []}, {}), {}),
     "backup_result": (({"swarms": [], "others": []}, {}), {}),
     "backup_table": (({"swarms": []},), {}),
     "bootstrap_plan": (({"m1": LEADER},), BOOTSTRAP),
+    "copy_plan": (([{"to": "controller", "directory": "/a"}],), {"hosts": ["m1"]}),
+    "cron_fields": (("0 2 * * *",), {}),
     "drain_plan": (({"m1": LEADER},), {"named": ["m1"]}),
     "fault_tolerance": ((4,), {}),
     "fence_plan": (({"m2": {"state": "locked"}},), FENCE),
@@ -130,16 +137,20 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "swarm_query": ((SWARM, "nodes"), {}),
     "unmet_expectations": ((SWARM, [{"query": "length(nodes)", "at_least": 1}]), {}),
     "time_spent": (([{"step": "stop", "seconds": 1.6}],), {"seconds": 9}),
-    "superseded_archives": (([],), {"cluster_id": "blue", "keep": 3}),
+    "schedule_command": ((["echo", "100 %"], "cron"), {}),
+    "superseded_copies": ((["a", "b"], "b", {"keep_last": 1}), {}),
     "verify_report": (([{"path": "a", "good": True}],), {"level": "files"}),
 }
 BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
+    "archive_copies": [((None,), {}), (([1],), {})],
     "address_traces": [((None, "10.0.0.1"), {}), (({"m1": {"state": "manager", "nodes": [{}]}}, "10.0.0.1"), {})],
     "backup_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "backup_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
     "backup_result": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
     "backup_table": [((None,), {}), (({"swarms": [{}]},), {})],
     "bootstrap_plan": [((None,), BOOTSTRAP), (({},), {"count": 3}), (({"m1": {"state": "manager"}},), BOOTSTRAP)],
+    "copy_plan": [((None,), {"hosts": []}), ((["a"],), {"hosts": []}), (([],), {})],
+    "cron_fields": [((None,), {}), ((["0"],), {})],
     "drain_plan": [((None,), {"named": []}), (({},), {}), (({"m1": {"state": "manager"}},), {"named": []})],
     "fault_tolerance": [(("many",), {}), ((None,), {})],
     "fence_plan": [(({},), {}), (({},), {**FENCE, "typo": 1}), ((None,), FENCE)],
@@ -164,7 +175,8 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "swarm_query": [],
     "unmet_expectations": [((SWARM, None), {}), ((SWARM, 3), {})],
     "time_spent": [((None,), {"seconds": 1}), (([{}],), {"seconds": 1}), (([],), {"seconds": "long"})],
-    "superseded_archives": [((None,), {"cluster_id": "blue", "keep": 3}), (([],), {"cluster_id": "b", "keep": "all"})],
+    "schedule_command": [((None, "cron"), {}), ((3, "command"), {})],
+    "superseded_copies": [((None, "b", {}), {}), (([], "b", ["keep_last"]), {}), (([], "b", 3), {})],
     "verify_report": [((None,), {"level": "files"}), (([{}],), {"level": "files"})],
 }
 
@@ -198,12 +210,6 @@ def test_what_makes_no_sense_is_an_error_of_the_filter(
     with pytest.raises(AnsibleFilterError, match=f"quorate.swarm.{name}: the input is not what it has to be") as caught:
         filter_of(name)(*arguments, **options)
     assert isinstance(caught.value.__cause__, (AttributeError, KeyError, TypeError, ValueError))
-
-
-def test_a_number_that_a_template_made_a_text_is_taken() -> None:
-    manifests: list[Any] = [{"cluster": {"id": "blue"}, "created": f"2026-01-0{number}T00:00:00Z"} for number in (1, 2)]
-    archives = [{"path": manifest["created"][:10], "good": True, "manifest": manifest} for manifest in manifests]
-    assert filter_of("superseded_archives")(archives, cluster_id="blue", keep="1") == ["2026-01-01"]
 
 
 @pytest.mark.parametrize(

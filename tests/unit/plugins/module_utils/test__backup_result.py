@@ -52,9 +52,14 @@ def test_what_failed_is_repeated_with_all_its_managers_and_nothing_else() -> Non
     assert [each["archive"] for each in result["swarms"]] == ["/srv/a.tar.gz", None, None, None]
 
 
-def test_an_archive_whose_collection_failed_is_no_success() -> None:
-    result = backup_result({"swarms": [swarm("blue", "m1", "m1")], "others": []}, {"m1": {"problem": "no space"}})
-    assert (result["good"], result["retry"]) == (False, ["m1"])
+def test_an_archive_whose_copy_failed_is_no_success_but_not_made_again() -> None:
+    copies = [{"target": "/a on store", "problem": "no space"}, {"target": "/b on the controller", "problem": None}]
+    plan = {"swarms": [swarm("blue", "m1", "m1")], "others": []}
+    result = backup_result(plan, {"m1": {"result": MADE, "copies": copies}})
+    assert (result["good"], result["retry"]) == (False, [])
+    (entry,) = result["swarms"]
+    assert (entry["good"], entry["problem"], entry["archive"]) == (False, "no space", "/srv/a.tar.gz")
+    assert backup_table(result)[1].endswith("copy FAILED")
 
 
 def test_no_swarm_is_not_good() -> None:

@@ -513,25 +513,6 @@ def test_a_restore_is_fenced_by_what_swarm_info_returns(info_of: Callable[..., d
     assert stopped == {"reasons": [], "stopped": ["m3", "second"], "stale": ["second"], "running": [], "lost": []}
 
 
-# Retention of collected archives
-
-
-def archive(number: int, *, cluster: str = "blue", good: bool = True) -> dict[str, Any]:
-    manifest = {"cluster": {"id": cluster}, "created": f"2026-01-{number:02}T00:00:00Z"}
-    return {"path": f"/srv/{cluster}-{number}", "good": good, "manifest": manifest if good else None}
-
-
-def test_the_oldest_good_archives_of_the_swarm_are_superseded() -> None:
-    archives = [archive(2), archive(4), archive(1), archive(3), archive(1, cluster="green"), archive(5, good=False)]
-    assert module.superseded_archives(archives, cluster_id="blue", keep=2) == ["/srv/blue-2", "/srv/blue-1"]
-
-
-@pytest.mark.parametrize(("keep", "removed"), [(0, 2), (-1, 2), (1, 2), (3, 0), (9, 0)])
-def test_at_least_one_archive_is_kept(keep: int, removed: int) -> None:
-    archives = [archive(number) for number in (1, 2, 3)]
-    assert len(module.superseded_archives(archives, cluster_id="blue", keep=keep)) == removed
-
-
 # Names of hosts
 
 
@@ -560,6 +541,10 @@ def swarm_entry(host: str | None = "m2", **more: Any) -> dict[str, Any]:
     return {"cluster_id": "blue", "host": host, "hosts": ["m1", "m2"], "problem": None, **more}
 
 
+def copied(target: str, problem: str | None = None) -> dict[str, Any]:
+    return {"target": target, "problem": problem}
+
+
 @pytest.mark.parametrize(
     ("outcome", "line"),
     [
@@ -570,9 +555,9 @@ def swarm_entry(host: str | None = "m2", **more: Any) -> dict[str, Any]:
         ),
         (made(downtime=0), "/srv/a.tar.gz (1.23 MB, sha256 abababababababab…), engine not stopped"),
         (
-            {**made(removed=["/srv/b", "/srv/c"]), "collected": "/here/a.tar.gz"},
-            "/srv/a.tar.gz (1.23 MB, sha256 abababababababab…), engine down for 3.2 s, collected to /here/a.tar.gz, "
-            "2 older removed",
+            {**made(removed=["/srv/b", "/srv/c"]), "copies": [copied("/a on store"), copied("restic repository /b")]},
+            "/srv/a.tar.gz (1.23 MB, sha256 abababababababab…), engine down for 3.2 s, "
+            "copied to /a on store and restic repository /b, 2 older removed",
         ),
         ({"result": {"archive": "/srv/a.tar.gz", "changed": True}}, "would be written to /srv/a.tar.gz"),
     ],
@@ -580,6 +565,20 @@ def swarm_entry(host: str | None = "m2", **more: Any) -> dict[str, Any]:
 def test_a_backup_is_one_line(outcome: dict[str, Any], line: str) -> None:
     report = module.backup_report({"swarms": [swarm_entry()], "others": []}, {"m2": outcome})
     assert report == {"lines": [f"swarm blue on m2: {line}"], "failures": []}
+
+
+def test_a_backup_whose_copy_failed_is_a_failure_that_names_the_archive() -> None:
+    copies = [copied("/a on store", "Could not copy it to /a on store: no room."), copied("/b on the controller")]
+    plan = {"swarms": [swarm_entry()], "others": []}
+    report = module.backup_report(plan, {"m2": {**made(), "copies": copies}})
+    assert (
+        report["lines"]
+        == report["failures"]
+        == [
+            "swarm blue on m2: /srv/a.tar.gz (1.23 MB, sha256 abababababababab…), engine down for 3.2 s, copied to /b on the "
+            "controller; FAILED afterwards: Could not copy it to /a on store: no room."
+        ]
+    )
 
 
 @pytest.mark.parametrize(

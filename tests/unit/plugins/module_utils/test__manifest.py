@@ -14,6 +14,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadAr
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import (
     archive_name,
     check_manifest,
+    cluster_of_name,
     parse_manifest,
     time_of_name,
 )
@@ -158,6 +159,7 @@ def test_archive_name_and_back() -> None:
     name = archive_name(cluster="blue", node="m1.example", created=MANIFEST["created"])
     assert name == "swarm_blue_m1.example_20261123T140506Z.tar.gz"
     assert time_of_name(name) == MANIFEST["created"]
+    assert cluster_of_name(name) == "blue"
 
 
 def test_archive_name_takes_no_separator_from_outside() -> None:
@@ -171,3 +173,4 @@ def test_archive_name_takes_no_separator_from_outside() -> None:
 )
 def test_other_file_names(name: str) -> None:
     assert time_of_name(name) is None
+    assert cluster_of_name(name) is None

@@ -1,0 +1,258 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Archives leave their manager: to a storage host, to the controller and into restic repositories, and come back from there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import LabFactory
+from helpers.backup import SecretWatch, archives, create_service, is_healthy, repeated, summary
+from helpers.restore import identity, local
+from helpers.runner import AnsibleRun, RunPlaybook
+
+from quorate_lab import Host, Lab
+
+PASSWORD = "kept-from-everybody"
+CREDENTIAL = "nobody-sees-this-one"
+ALONE = {"backup_allow_control_plane_outage": True}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A swarm of one manager with a service and a secret, a host with room for archives, and keys of age."""
+
+    lab: Lab
+    manager: Host
+    store: Host
+    here: Path
+    recipient: str
+
+    @property
+    def identity(self) -> Path:
+        return self.here / "identity"
+
+    def copies(self) -> list[dict[str, Any]]:
+        """One copy of each kind. The repositories are one on the manager and one on the controller."""
+        return [
+            {
+                "to": "host",
+                "host": "store",
+                "directory": "/srv/encrypted",
+                "recipients": [self.recipient],
+                "keep_last": 1,
+            },
+            {"to": "controller", "directory": str(self.here / "plain"), "keep_daily": 7},
+            {
+                "to": "restic",
+                "repository": "/srv/restic",
+                "password": PASSWORD,
+                "environment": {"AWS_SECRET_ACCESS_KEY": CREDENTIAL},
+                "initialize": True,
+                "keep_last": "1",
+            },
+            {
+                "to": "restic",
+                "host": "localhost",
+                "repository": str(self.here / "restic"),
+                "password_file": str(self.here / "password"),
+                "initialize": True,
+            },
+        ]
+
+
+@pytest.fixture(scope="module")
+def scene(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    lab = lab_factory(managers=1, workers=0)
+    here = tmp_path_factory.mktemp("controller")
+    (here / "password").write_text(PASSWORD)
+    made = subprocess.run(["age-keygen", "--output", here / "identity"], check=True, capture_output=True, text=True)
+    recipient = made.stderr.split()[-1]
+    manager = lab.host("m1")
+    create_service(manager, "web")
+    manager.run(["docker", "secret", "create", "password", "-"], input="not for everybody")
+    return Scene(lab, manager, lab.add("store"), here, recipient)
+
+
+def run(
+    scene: Scene, playbook: RunPlaybook, name: str, variables: dict[str, Any], args: Sequence[str] = (), **more: Any
+) -> AnsibleRun:
+    """Run a playbook while nobody sees a secret in an argument, and nobody reads one in the output."""
+    password, credential = SecretWatch(PASSWORD, names=("cmdline",)), SecretWatch(CREDENTIAL, names=("cmdline",))
+    groups = {"swarm_managers": ["m1"], "stores": ["store"]}
+
+    def look() -> None:
+        password.look()
+        credential.look()
+
+    with repeated(look, interval=0.3):
+        ran = playbook(scene.lab, name, variables, args, groups=groups, **more)
+    assert (password.found, credential.found) == (set(), set())
+    assert password.looks > 3
+    assert PASSWORD not in ran.stdout + ran.stderr
+    assert CREDENTIAL not in ran.stdout + ran.stderr
+    return ran
+
+
+def restic(repository: Path, *command: str) -> bytes:
+    """What restic itself says, as anybody can ask it without this collection."""
+    environment = {**os.environ, "RESTIC_PASSWORD": PASSWORD, "RESTIC_REPOSITORY": str(repository)}
+    return subprocess.run(["restic", *command], check=True, capture_output=True, env=environment).stdout
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def on(host: Host, path: str) -> Path:
+    return host.disk / path.lstrip("/")
+
+
+def test_each_place_has_the_archive_and_keeps_what_it_shall(scene: Scene, playbook: RunPlaybook) -> None:
+    first = run(scene, playbook, "backup", {**ALONE, "backup_copies": scene.copies()})
+    (line,) = summary(first)
+    assert "copied to /srv/encrypted on store and " in line
+    assert "and restic repository /srv/restic and restic repository " in line
+    ran = run(scene, playbook, "backup", {**ALONE, "backup_copies": scene.copies()})
+    assert ran.recap["m1"]["failed"] == 0
+    old, new = archives(scene.manager)
+    content = on(scene.manager, new).read_bytes()
+    name = Path(new).name
+    # the storage host keeps one, encrypted; the controller one a day; the repositories one, and all
+    (encrypted,) = on(scene.store, "/srv/encrypted").iterdir()
+    assert (encrypted.name, encrypted.stat().st_mode & 0o777) == (f"{name}.age", 0o600)
+    decrypt = ["age", "--decrypt", "--identity", str(scene.identity), str(encrypted)]
+    assert sha256(subprocess.run(decrypt, check=True, capture_output=True).stdout) == sha256(content)
+    (plain,) = (scene.here / "plain").iterdir()
+    assert (plain.name, plain.read_bytes()) == (name, content)
+    inside, outside = on(scene.manager, "/srv/restic"), scene.here / "restic"
+    assert set(re.findall(rb"swarm_\w+\.tar\.gz", restic(inside, "ls", "latest"))) == {name.encode()}
+    assert sha256(restic(inside, "dump", "latest", f"/{name}")) == sha256(content)
+    assert len(re.findall(rb'"short_id"', restic(inside, "snapshots", "--json"))) == 1
+    assert len(re.findall(rb'"short_id"', restic(outside, "snapshots", "--json"))) == 2
+    assert sha256(restic(outside, "dump", "latest", f"/{name}")) == sha256(content)
+    # nothing is left on the way
+    for host in (scene.manager, scene.store):
+        assert not list(on(host, "/tmp").glob("quorate-swarm-*"))
+    assert Path(old).name != name
+
+
+def test_check_mode_changes_nothing(scene: Scene, playbook: RunPlaybook) -> None:
+    copies = [{**copy, "directory": "/srv/other"} if copy["to"] == "host" else copy for copy in scene.copies()]
+    before = archives(scene.manager)
+    run(scene, playbook, "backup", {**ALONE, "backup_copies": copies}, ["--check", "--diff"])
+    assert archives(scene.manager) == before
+    assert not on(scene.store, "/srv/other").exists()
+
+
+def test_copies_that_fail_are_named_after_the_engine_is_up_again(scene: Scene, playbook: RunPlaybook) -> None:
+    on(scene.store, "/srv/full").write_text("a file, not a directory")
+    before = archives(scene.manager)
+    copies: list[dict[str, Any]] = [
+        {"to": "host", "host": "store", "directory": "/srv/full"},
+        {"to": "restic", "repository": "/srv/restic", "password": PASSWORD + "-not"},
+        {"to": "restic", "repository": "/srv/not-mounted", "password": PASSWORD},
+        {"to": "controller", "directory": str(scene.here / "good")},
+    ]
+    ran = run(scene, playbook, "backup", {**ALONE, "backup_copies": copies}, check_rc=False)
+    assert ran.rc != 0
+    assert is_healthy(scene.manager)
+    (new,) = set(archives(scene.manager)) - set(before)
+    (line,) = summary(ran)
+    assert f"copied to {scene.here / 'good'} on the controller; FAILED afterwards: " in line
+    for target, cause in (
+        ("/srv/full on store", "/srv/full already exists as a file"),
+        ("restic repository /srv/restic", "wrong password or no key found"),
+        ("restic repository /srv/not-mounted", "set initialize to true"),
+    ):
+        assert re.search(rf"Could not copy {Path(new).name} to {target}: [^:]*.*{cause}", line), line
+    assert line.count(f"It is kept as {new} on m1") == 3
+    assert line.count("run quorate.swarm.copy_archive with copy_archive_host=m1") == 3
+    assert [path.name for path in (scene.here / "good").iterdir()] == [Path(new).name]
+    # and what it says helps
+    on(scene.store, "/srv/full").unlink()
+    again = {"copy_archive_host": "m1", "copy_archive_copies": copies[:1]}
+    run(scene, playbook, "copy_archive", again)
+    assert [path.name for path in on(scene.store, "/srv/full").iterdir()] == [Path(new).name]
+    assert run(scene, playbook, "copy_archive", again).recap["m1"]["changed"] == 0
+
+
+def test_a_storage_host_that_is_down_is_a_copy_that_failed(scene: Scene, playbook: RunPlaybook) -> None:
+    scene.store.cut()
+    try:
+        copies = [{"to": "host", "host": "store", "directory": "/srv/a"}, {**scene.copies()[2], "keep_last": 9}]
+        variables = {
+            "copy_archive_host": "m1",
+            "copy_archive_copies": copies,
+            "ansible_ssh_args": "-o ConnectTimeout=3",
+        }
+        ran = run(scene, playbook, "copy_archive", variables, check_rc=False)
+    finally:
+        scene.store.heal()
+    assert ran.rc != 0
+    told = " ".join(ran.stdout.split())
+    assert re.search(r"Could not copy \S+ to /srv/a on store: .*(timed out|No route to host|unreachable)", told)
+    assert "copied to restic repository /srv/restic" in told
+
+
+@pytest.mark.parametrize(
+    "copies",
+    [
+        [{"to": "restic", "repository": f"rest:https://me:{PASSWORD}@store/", "password": CREDENTIAL}],
+        [{"to": "host", "host": "nowhere", "directory": "/srv/a"}],
+    ],
+)
+def test_copies_that_make_no_sense_are_refused_before_anything_is_done(
+    scene: Scene, playbook: RunPlaybook, copies: list[dict[str, Any]]
+) -> None:
+    before = archives(scene.manager)
+    ran = run(scene, playbook, "backup", {**ALONE, "backup_copies": copies}, check_rc=False)
+    assert ran.rc != 0
+    assert "Could not see where copy 1 goes" in ran.stdout
+    assert archives(scene.manager) == before
+
+
+@pytest.mark.parametrize("place", ["host", "controller", "restic on the host"])
+def test_archives_are_verified_where_they_are(scene: Scene, playbook: RunPlaybook, place: str) -> None:
+    places: dict[str, dict[str, Any]] = {
+        "host": {"archives_on": "store", "directory": "/srv/encrypted", "age_identity": str(scene.identity)},
+        "controller": {"archives_on": "controller", "directory": str(scene.here / "plain")},
+        "restic on the host": {"archives_on": "restic", "restic": scene.copies()[2], "newest": "1"},
+    }
+    variables = {"host": "m1", "level": "raft", **places[place]}
+    given = {f"verify_backup_{name}": value for name, value in variables.items()}
+    ran = run(scene, playbook, "verify_backup", given)
+    assert "1 of 1 archives good at level raft" in ran.stdout
+    assert not list(on(scene.manager, "/tmp").glob("quorate-swarm-*"))
+
+
+@pytest.mark.parametrize("place", ["encrypted on a host", "restic on the controller"])
+def test_the_swarm_comes_back_from_a_copy(scene: Scene, playbook: RunPlaybook, place: str) -> None:
+    """Last, because the swarm is lost each time."""
+    name = next(on(scene.store, "/srv/encrypted").iterdir()).name
+    before = identity(scene.manager)
+    scene.manager.docker("swarm", "leave", "--force")
+    places: dict[str, dict[str, Any]] = {
+        "encrypted on a host": {
+            "archive": f"/srv/encrypted/{name}",
+            "archive_on": "store",
+            "age_identity": str(scene.identity),
+        },
+        "restic on the controller": {"archive": "latest", "archive_on": "restic", "restic": scene.copies()[3]},
+    }
+    variables = {"host": "m1", "confirmed": True, **places[place]}
+    given = {f"restore_{key}": value for key, value in variables.items()}
+    run(scene, playbook, "restore", given)
+    assert local(scene.manager)["LocalNodeState"] == "active"
+    assert identity(scene.manager) == before
+    assert not list(on(scene.manager, "/tmp").glob("quorate-swarm-*"))

@@ -102,7 +102,7 @@ def back_up(lab: Lab, playbook: RunPlaybook, variables: dict[str, Any], opened: 
     (line,) = summary(run)
     told = re.fullmatch(
         rf"swarm {manifest['cluster']['id']} on {taken.name}: {archive} \(\d+\.\d\d MB, sha256 {checksum[:16]}…\), "
-        rf"engine down for (\d+\.\d) s, copied to {collected} on the controller",
+        rf"engine down for (\d+\.\d) s, [^,]+ in all, copied to {collected} on the controller",
         line,
     )
     assert told, line

@@ -51,7 +51,7 @@ class _Files(BaseHTTPRequestHandler):
 @contextmanager
 def prometheus(metrics: Path, work: Path) -> Iterator[partial[list[dict[str, Any]]]]:
     """Run it on the files in *metrics*, and yield a function that returns the series of an expression."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, metrics)) as server:  # type: ignore[arg-type]
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, metrics)) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         configuration = work / "prometheus.yml"
         configuration.write_text(CONFIGURATION.format(port=server.server_port))

@@ -349,6 +349,19 @@ def test_what_is_wrong_is_named(case: str) -> None:
         assert any(finding["what"] in line for line in verdict["lines"])
 
 
+def test_the_version_of_an_engine_that_is_down_does_not_matter() -> None:
+    infos = everywhere(lambda nodes: nodes["w1"].update(state="down", engine_version="20.10.24"))
+    assert [finding for finding, dummy, dummy2 in named(judge(infos))] == ["node_down"]
+
+
+@pytest.mark.parametrize("state", ["locked", "daemon_down"])
+def test_a_lost_quorum_of_locked_managers_is_to_be_unlocked_first(state: str) -> None:
+    infos = {"m1": away("m1", "quorum_lost"), "m2": away("m2", state), "m3": {"unreachable": True}}
+    finding = judge(infos)["swarms"][0]["findings"][0]
+    assert finding["id"] == "quorum_lost"
+    assert ("unlock the locked managers" in finding["remedy"]) is (state == "locked")
+
+
 #: What is just as it has to be.
 RIGHT: dict[str, tuple[Infos, dict[str, Any]]] = {
     "tolerance": (healthy(), {"wanted": {"fault_tolerance": 1}}),
@@ -366,12 +379,14 @@ RIGHT: dict[str, tuple[Infos, dict[str, Any]]] = {
         },
         {},
     ),
+    "no certificate yet": (changed("m2", "state_directory", certificate_expires=None), {}),
     "root CA": (cluster(root_ca_expires="2026-05-01T00:00:00Z"), {}),
     "disk": (changed("m2", "state_directory", free=1 << 30), {}),
     "snapshot": (changed("m2", "state_directory", snapshot_size=256 << 20), {}),
     "key in escrow": (cluster(**AUTOLOCK), {"escrow": {"blue": {"current": "uk1:a", "known": ["uk1:a"]}}}),
     "backup": (healthy(), {"wanted": {"backup_hours": 24}, "archives": [archive("2026-01-30T00:00:00Z")]}),
     "nobody looked for backups": (healthy(), {"wanted": {"backup_hours": 24}}),
+    "backups do not matter": (healthy(), {"archives": []}),
     "jobs": (services(service(0, mode="replicated_job")), {}),
     "scaled to nothing": (services(service(0, desired=0)), {}),
     "expectation": (healthy(), {"expect": [{"query": "length(services)", "is": 1}]}),

@@ -42,6 +42,7 @@ _LINK = re.compile(
 
 #: Labels of Ansible's own documentation to which antsibull-docs refers. An inventory of it would have to be downloaded.
 _ANSIBLE = "https://docs.ansible.com/ansible/latest"
+_ANSIBLE_MODULE = re.compile(r"ansible_collections\.ansible\.builtin\.(\w+_module)")
 _ANSIBLE_LABELS = {
     "action_plugins": f"{_ANSIBLE}/plugins/action.html",
     "ansible_configuration_settings": f"{_ANSIBLE}/reference_appendices/config.html",
@@ -57,7 +58,10 @@ def link_inside(app: Any, page: str, source: list[str]) -> None:
 
 def link_to_ansible(app: Any, environment: Any, reference: Any, content: Any) -> Any:
     """Return the link for a label of Ansible's documentation, and nothing for any other that is missing."""
-    address = _ANSIBLE_LABELS.get(reference.get("reftarget", ""))
+    label = reference.get("reftarget", "")
+    module = _ANSIBLE_MODULE.fullmatch(label)
+    page = f"{_ANSIBLE}/collections/ansible/builtin/{module[1]}.html" if module else None
+    address = page or _ANSIBLE_LABELS.get(label)
     return nodes.reference("", "", content, refuri=address) if address else None
 
 

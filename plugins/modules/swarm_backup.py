@@ -109,7 +109,8 @@ options:
       - Seconds after which the host starts the engine by itself if this module died while it was stopped.
       - A transient systemd timer does it, so it needs neither the module nor the connection nor the controller. An
         autolocked manager is locked then.
-      - Set it to V(0) on a host without systemd, to go without.
+      - Set it to V(0) on a host without systemd, to go without. With systemd, the switch of another operation on this host
+        is respected all the same.
     type: int
     default: 180
 seealso:

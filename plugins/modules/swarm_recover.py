@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Makes this surviving manager the only one of its swarm, by a forced new cluster. Services, networks, secrets, configs, the
     cluster ID, certificate authority, join tokens and the unlock key stay as they are.
-  - Waits until an election that may be running is over, and does nothing when the swarm has a quorum then.
+  - Waits until an election that may be running is over, and does nothing when the swarm has a quorum then. A leader that
+    shows a quorum whose other members do not answer is asked again, for 20 seconds: it may not have noticed yet.
   - Works on a copy of the state directory, made while the engine is stopped. If anything fails, the old state is put back
     and the engine started. If this module, the connection or the controller dies, the host does the same by itself (see
     O(dead_man_timeout)).
@@ -74,7 +75,8 @@ options:
       - Seconds after which the host puts the old state back and starts the engine by itself, if this module died before
         the recovered swarm was proven.
       - A transient systemd timer does it, so it needs neither the module nor the connection nor the controller.
-      - Set it to V(0) on a host without systemd, to go without.
+      - Set it to V(0) on a host without systemd, to go without. With systemd, the switch of another operation on this host
+        is respected all the same.
     type: int
     default: 600
 notes:

@@ -112,7 +112,8 @@ options:
       - Seconds after which the host puts the old state back and starts the engine by itself, if this module died before
         the restored swarm was proven.
       - A transient systemd timer does it, so it needs neither the module nor the connection nor the controller.
-      - Set it to V(0) on a host without systemd, to go without.
+      - Set it to V(0) on a host without systemd, to go without. With systemd, the switch of another operation on this host
+        is respected all the same.
     type: int
     default: 600
 notes:

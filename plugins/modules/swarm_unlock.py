@@ -74,7 +74,8 @@ options:
     description:
       - With O(restart_if_stuck), seconds after which the host starts the engine by itself if this module died while it was
         stopped.
-      - Set it to V(0) on a host without systemd, to go without.
+      - Set it to V(0) on a host without systemd, to go without. With systemd, the switch of another operation on this host
+        is respected all the same.
     type: int
     default: 300
 notes:

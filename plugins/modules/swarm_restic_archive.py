@@ -119,6 +119,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.quorate.swarm.plugins.module_utils._argspec import checked_arguments
 from ansible_collections.quorate.swarm.plugins.module_utils._copies import KEEP, keep_rules
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import CopyFailed, Refused, SwarmError, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import cluster_of_name
@@ -171,7 +172,7 @@ def main() -> None:
         mutually_exclusive=[["repository", "repository_file"], ["password", "password_file"]],
         supports_check_mode=True,
     )
-    params = module.params
+    params = checked_arguments(module)
     archive = Path(params["archive"])
     answer: dict[str, t.Any] = {"snapshot": "", "forgotten": []}
     try:

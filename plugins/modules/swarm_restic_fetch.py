@@ -96,6 +96,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.quorate.swarm.plugins.module_utils._argspec import checked_arguments
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import CopyFailed, SwarmError, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._restic import (
     RESTIC_ARGUMENTS,
@@ -144,7 +145,7 @@ def main() -> None:
         mutually_exclusive=[["repository", "repository_file"], ["password", "password_file"]],
         supports_check_mode=True,
     )
-    params = module.params
+    params = checked_arguments(module)
     changed, before, after = False, "", ""
     answer: dict[str, t.Any] = {"path": None}
     try:

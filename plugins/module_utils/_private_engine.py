@@ -112,7 +112,8 @@ class PrivateEngine:
         (self._folder / "daemon.json").write_text("{}")
         arguments = [str(self._folder), str(self._limit), _INSIDE, self._hostname, *self._prefixes]
         with open(self._folder / "log", "wb") as log:
-            self._process = subprocess.Popen(
+            # run_command() waits for the end.
+            self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 ["/bin/sh", "-c", _OUTSIDE, "quorate-swarm-drill", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,

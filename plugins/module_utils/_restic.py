@@ -253,7 +253,8 @@ class Restic:
         self, command: t.Sequence[str], *, stderr: t.Any, directory: Path | None = None
     ) -> subprocess.Popen[bytes]:
         try:
-            return subprocess.Popen(
+            # run_command() waits for the end.
+            return subprocess.Popen(  # pylint: disable=ansible-bad-function
                 ["restic", *command],
                 cwd=directory or os.sep,
                 env=self._environment,

@@ -317,7 +317,10 @@ class _Program(io.RawIOBase):
 
     def __init__(self, argv: list[str], file: t.IO[bytes]) -> None:
         super().__init__()
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        # run_command() waits for the end.
+        self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         self._feeder = threading.Thread(target=self._feed, args=(file,), daemon=True)
         self._feeder.start()
 

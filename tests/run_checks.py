@@ -285,7 +285,23 @@ def package() -> Outcome:
         run("ansible-doc", "-t", "role", f"quorate.swarm.{role}", cwd=target, environment=environment)
     for playbook in sorted(path.stem for path in bare.glob("playbooks/*.yml")):
         run("ansible-playbook", "--syntax-check", f"quorate.swarm.{playbook}", cwd=target, environment=environment)
+    execution_environment(target)
     return Outcome()
+
+
+def execution_environment(target: Path) -> None:
+    """See that an execution environment gets what the installed collection needs, and that the example makes a context."""
+    told = yaml.safe_load(run("ansible-builder", "introspect", "--sanitize", target / "installed"))
+    for kind, name in (("python", "ee-requirements.txt"), ("system", "ee-bindep.txt")):
+        wanted = [line for line in (COPY / "meta" / name).read_text().splitlines() if not line.startswith("#")]
+        found = [re.sub(r"\s+#.*", "", line) for line in told[kind]]
+        if sorted(found) != sorted(wanted):
+            raise StepFailed(f"ansible-builder introspect: {kind} is {found}, but meta/{name} has {wanted}.\n")
+    context = target / "context"
+    example = COPY / "docs/examples/awx"
+    run("ansible-builder", "create", "--file", "execution-environment.yml", "--context", context, cwd=example)
+    if "quorate.swarm" not in (context / "_build/requirements.yml").read_text():
+        raise StepFailed(f"ansible-builder create: {context} does not install the collection.\n")
 
 
 def build(directory: Path) -> Path:

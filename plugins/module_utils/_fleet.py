@@ -450,6 +450,27 @@ def swarm_report(
     return lines
 
 
+def verify_result(results: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    """Return which archives are good as values.
+
+    Args:
+        results: For each host that verified archives, C(level), and C(archives) as swarm_backup_info returns them.
+    """
+    archives = [
+        {
+            "host": host,
+            "archive": entry["path"],
+            "cluster_id": ((entry["manifest"] or {}).get("cluster") or {}).get("id"),
+            "level": result["level"],
+            "good": entry["good"],
+            "problem": entry["problem"],
+        }
+        for host, result in results.items()
+        for entry in result["archives"]
+    ]
+    return {"good": bool(archives) and all(archive["good"] for archive in archives), "archives": archives}
+
+
 def verify_report(archives: t.Iterable[t.Mapping[str, t.Any]], *, level: str) -> list[str]:
     """Say which archives are good, and what came back from them.
 

@@ -195,9 +195,7 @@ def rotation_report(
     for swarm in plan["swarms"]:
         about = f"swarm {swarm['cluster_id']}"
         outcome = outcomes.get(swarm["host"]) or {}
-        problem = (
-            swarm["problem"] or outcome.get("problem") or ("" if outcome else "its host was lost meanwhile; run again")
-        )
+        problem = _problem(swarm, outcome)
         if outcome.get("change"):
             lines.append(f"{about}: {_what(outcome)}")
         if problem:
@@ -212,6 +210,29 @@ def rotation_report(
     if not plan["swarms"] and not failures:
         failures.append("FAILED: no swarm was found: no host of this play is a manager")
     return {"lines": lines + failures, "failures": failures}
+
+
+def rotation_result(plan: t.Mapping[str, t.Any], outcomes: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    """Return what became of the key of each swarm as values, with fingerprints, never a key. Takes what rotation_report does."""
+    swarms = [_as_values(swarm, outcomes.get(swarm["host"]) or {}) for swarm in plan["swarms"]]
+    others = [other for other in plan["others"] if other["problem"]]
+    return {"good": bool(swarms) and not others and all(swarm["good"] for swarm in swarms), "swarms": swarms}
+
+
+def _as_values(swarm: t.Mapping[str, t.Any], outcome: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    problem = _problem(swarm, outcome) or "; ".join(outcome["unproven"])
+    return {
+        "cluster_id": swarm["cluster_id"],
+        "host": swarm["host"],
+        "good": not problem,
+        "problem": problem,
+        **{name: outcome.get(name) for name in ("change", "previous", "current")},
+    }
+
+
+def _problem(swarm: t.Mapping[str, t.Any], outcome: t.Mapping[str, t.Any]) -> str:
+    lost = "" if outcome else "its host was lost meanwhile; run again"
+    return str(swarm["problem"] or outcome.get("problem") or lost)
 
 
 def _what(outcome: t.Mapping[str, t.Any]) -> str:

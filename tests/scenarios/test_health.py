@@ -19,7 +19,7 @@ from helpers.backup import ask, has_lost, is_healthy, leader, node_id, nodes, wa
 from helpers.escrow import Escrow
 from helpers.prometheus import prometheus
 from helpers.restore import MANIFEST, pack, unpack
-from helpers.runner import AnsibleRun, RunPlaybook
+from helpers.runner import STATS, AnsibleRun, RunPlaybook
 
 from quorate_lab import Host, Lab
 from quorate_lab.process import wait_until
@@ -31,7 +31,6 @@ ADDRESS_FOR = (
     "valid_lft {seconds} preferred_lft {seconds}"
 )
 METRICS = Path(__file__).resolve().parents[2] / "docs" / "metrics"
-STATS = {"ANSIBLE_SHOW_CUSTOM_STATS": "true", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 
 
 class Scene:
@@ -57,9 +56,7 @@ class Scene:
         assert (sum(host["changed"] for host in run.recap.values()) > 0) is changes
         if not handed_over:
             return run, {}
-        stats = run.stdout.partition("CUSTOM STATS:")[2].partition("RUN: ")[2]
-        result: dict[str, Any] = json.JSONDecoder().raw_decode(stats)[0]["health_result"]
-        return run, result
+        return run, run.stats["quorate_health"]
 
     def found(self, *args: str, fails: bool = True, **variables: Any) -> dict[str, set[str]]:
         """The objects of each finding."""

@@ -77,7 +77,6 @@ def test_no_other_variable_is_used(role: str) -> None:
         "health_archives",
         "health_info",
         "health_result",
-        "report_files",
         "unlock_key_escrow_action",
         "unlock_key_escrow_entries",
         "verify_backup_result",
@@ -172,3 +171,33 @@ def test_action_group_is_every_module() -> None:
 def test_every_role_has_a_playbook_that_runs_it(role: str) -> None:
     (play,) = load("playbooks", f"{role}.yml")
     assert play["roles"] == [{"role": f"quorate.swarm.{role}"}]
+
+
+def stats_of(role: str) -> list[dict[str, Any]]:
+    """The tasks of a role that hand something over to what runs next."""
+
+    def tasks(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for entry in entries:
+            yield entry
+            for part in ("block", "rescue", "always"):
+                yield from tasks(entry.get(part, []))
+
+    files = (COLLECTION / "roles" / role / "tasks").glob("*.yml")
+    found = [task for path in files for task in tasks(yaml.safe_load(path.read_text()) or [])]
+    return [task["ansible.builtin.set_stats"] for task in found if "ansible.builtin.set_stats" in task]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_is_handed_over_has_one_name_that_no_role_reads(role: str) -> None:
+    """A workflow makes it a variable of all later jobs that wins over every fact of that name."""
+    for stats in stats_of(role):
+        assert stats["aggregate"] is False
+        assert list(stats["data"]) == [f"quorate_{role}"]
+        assert "key" not in str(stats["data"]).replace(role, "")
+        assert f"`quorate_{role}`" in (COLLECTION / "roles" / role / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"(?<![\w.])quorate_\w+", code_of(role)) == [f"quorate_{role}"] * len(stats_of(role))
+
+
+def test_the_operations_of_a_workflow_hand_something_over() -> None:
+    handing = {role for role in ROLES if stats_of(role)}
+    assert handing >= {"backup", "health", "recover_quorum", "report", "restore", "rotate_unlock_key", "verify_backup"}

@@ -752,3 +752,29 @@ def test_verified_archives_are_counted_and_told() -> None:
         "c: NOT GOOD: Could not read it.",
         "d: good",
     ]
+
+
+def test_verified_archives_as_values() -> None:
+    good = {"path": "/srv/a", "good": True, "problem": None, "manifest": {"cluster": {"id": "blue"}}}
+    bad = {"path": "/srv/b", "good": False, "problem": "truncated", "manifest": None}
+    found = module.verify_result({"m1": {"level": "raft", "archives": [good]}, "m2": {"level": "raft", "archives": []}})
+    assert found == {
+        "good": True,
+        "archives": [
+            {
+                "host": "m1",
+                "archive": "/srv/a",
+                "cluster_id": "blue",
+                "level": "raft",
+                "good": True,
+                "problem": None,
+            }
+        ],
+    }
+    found = module.verify_result({"m1": {"level": "files", "archives": [good, bad]}})
+    assert found["good"] is False
+    assert [(each["cluster_id"], each["problem"]) for each in found["archives"]] == [
+        ("blue", None),
+        (None, "truncated"),
+    ]
+    assert module.verify_result({}) == {"good": False, "archives": []}

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.quorate.swarm.plugins.module_utils._rotation import (
     rotation_plan,
     rotation_report,
+    rotation_result,
     rotation_step,
     rotation_unproven,
 )
@@ -222,3 +223,34 @@ def test_what_is_not_proven_fails() -> None:
     lost: dict[str, Any] = {"cluster_id": "blue", "host": "b", "missing": [], "problem": None}
     assert "run again" in rotation_report({"swarms": [lost], "others": []}, {})["failures"][0]
     assert "no swarm was found" in rotation_report({"swarms": [], "others": []}, {})["failures"][0]
+
+
+def test_what_became_of_the_keys_as_values() -> None:
+    def swarm(cluster_id: str, host: str | None, problem: str | None = None) -> dict[str, Any]:
+        return {"cluster_id": cluster_id, "host": host, "problem": problem, "missing": []}
+
+    swarms = [
+        swarm("blue", "b"),
+        swarm("green", "g"),
+        swarm("red", "r"),
+        swarm("grey", None, "no quorum"),
+        swarm("w", "w"),
+    ]
+    outcomes = {"b": outcome(), "g": outcome(unproven=["m2: silent"]), "r": {"problem": "no escrow"}}
+    result = rotation_result({"swarms": swarms, "others": []}, outcomes)
+    assert result["good"] is False
+    assert result["swarms"][0] == {
+        "cluster_id": "blue",
+        "host": "b",
+        "good": True,
+        "problem": "",
+        "change": "rotate",
+        "previous": OLD,
+        "current": NEW,
+    }
+    problems = [each["problem"] for each in result["swarms"][1:]]
+    assert problems == ["m2: silent", "no escrow", "no quorum", "its host was lost meanwhile; run again"]
+    assert rotation_result({"swarms": swarms[:1], "others": []}, outcomes)["good"] is True
+    assert rotation_result({"swarms": [], "others": []}, {})["good"] is False
+    lost = [{"host": "x", "problem": "cannot be reached"}]
+    assert rotation_result({"swarms": swarms[:1], "others": lost}, outcomes)["good"] is False

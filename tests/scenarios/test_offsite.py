@@ -6,10 +6,15 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import importlib
+import json
 import os
+import random
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +24,7 @@ import pytest
 from conftest import LabFactory
 from helpers.backup import SecretWatch, archives, create_service, is_healthy, repeated, summary
 from helpers.restore import identity, local
-from helpers.runner import AnsibleRun, RunPlaybook
+from helpers.runner import AnsibleRun, RunPlaybook, collections_path
 
 from quorate_lab import Host, Lab
 
@@ -256,3 +261,29 @@ def test_the_swarm_comes_back_from_a_copy(scene: Scene, playbook: RunPlaybook, p
     assert local(scene.manager)["LocalNodeState"] == "active"
     assert identity(scene.manager) == before
     assert not list(on(scene.manager, "/tmp").glob("quorate-swarm-*"))
+
+
+@pytest.mark.long
+def test_retention_is_that_of_restic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter and restic keep the same of many archives, by many rules."""
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.chdir(tmp_path)
+    sys.path.insert(0, collections_path())
+    copies = importlib.import_module("ansible_collections.quorate.swarm.plugins.module_utils._copies")
+    restic(tmp_path / "repository", "init")
+    rest = random.Random(7)
+    newest = datetime.datetime.fromisoformat("2026-03-01T12:00:00+00:00")
+    ages = [{"minutes": 25 * n} for n in range(8)] + [{"hours": rest.randrange(10, 1700)} for _ in range(22)]
+    names = []
+    for moment in sorted({newest - datetime.timedelta(**age) for age in ages}):
+        name = f"swarm_blue_m1_{moment:%Y%m%dT%H%M%SZ}.tar.gz"
+        Path(name).touch()
+        restic(tmp_path / "repository", "backup", "--time", f"{moment:%Y-%m-%d %H:%M:%S}", name)
+        names.append(name)
+    for _ in range(25):
+        keep = {rule: rest.randrange(1, 9) for rule in copies.KEEP if rest.random() < 0.5} | {"keep_last": 1}
+        rules = [word for rule, number in keep.items() for word in (f"--{rule.replace('_', '-')}", str(number))]
+        told = restic(tmp_path / "repository", "forget", "--dry-run", "--json", "--group-by", "", *rules)
+        (group,) = json.loads(next(line for line in told.splitlines() if line.startswith(b"[{")))
+        kept = {Path(snapshot["paths"][0]).name for snapshot in group["keep"]}
+        assert set(names) - set(copies.superseded_copies(names, max(names), keep)) == kept, keep

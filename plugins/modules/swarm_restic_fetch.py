@@ -29,6 +29,7 @@ options:
   cluster_id:
     description: Cluster ID of the swarm, where the repository has archives of several.
     type: str
+    default: ""
   dest:
     description:
       - Directory on this host to which the archive is written, with mode V(0600). It has to be there.

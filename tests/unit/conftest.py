@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict
 
 import pytest
 from ansible.module_utils import basic
+from ansible.module_utils.common.parameters import PASS_VARS
 
 # What run_module returns: the module's JSON result, as the controller receives it.
 RunModule = Callable[..., Dict[str, Any]]
@@ -33,6 +34,10 @@ def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
     def run(main: Callable[[], None], *, check: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
         arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": diff}
+        if "inject_invocation" in PASS_VARS:  # ansible-core 2.20 and newer return it only when they are told to
+            arguments["_ansible_inject_invocation"] = True
+        # It tells the journal or the syslog of this machine; the latter takes no NUL, and then the module fails by it.
+        monkeypatch.setattr(basic.AnsibleModule, "log", lambda self, msg, log_args=None: None)
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
         # ansible-core 2.19 and newer ask for the serialization profile as well.
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)

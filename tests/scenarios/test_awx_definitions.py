@@ -18,6 +18,8 @@ import pytest
 import yaml
 from helpers.controller import Controller, running_controller, survey_problem
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "awx"
 KEPT = Path(__file__).resolve().parents[2] / "build" / "awx"
 #: The last release of the package ansible that has awx.awx, 24.6.1, and takes the ansible-core of the tests.

@@ -227,6 +227,7 @@ def test_copies_that_make_no_sense_are_refused_before_anything_is_done(
     assert archives(scene.manager) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["host", "controller", "restic on the host"])
 def test_archives_are_verified_where_they_are(scene: Scene, playbook: RunPlaybook, place: str) -> None:
     places: dict[str, dict[str, Any]] = {
@@ -241,6 +242,7 @@ def test_archives_are_verified_where_they_are(scene: Scene, playbook: RunPlayboo
     assert not list(on(scene.manager, "/tmp").glob("quorate-swarm-*"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["encrypted on a host", "restic on the controller"])
 def test_the_swarm_comes_back_from_a_copy(scene: Scene, playbook: RunPlaybook, place: str) -> None:
     """Last, because the swarm is lost each time."""

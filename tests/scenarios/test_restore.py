@@ -34,8 +34,6 @@ from helpers.runner import AnsibleRun, RunModule, RunPlaybook
 from quorate_lab import Host, Lab
 from quorate_lab.process import in_parallel, wait_until
 
-pytestmark = pytest.mark.alone
-
 # -- all managers are lost -------------------------------------------------------------------------------------------
 
 
@@ -100,7 +98,7 @@ class Variant:
 VARIANTS = [
     Variant("20.10", autolock=True, same_names=False),
     Variant("28.5", autolock=True, same_names=True),
-    Variant("20.10", autolock=False, same_names=False),
+    pytest.param(Variant("20.10", autolock=False, same_names=False), marks=pytest.mark.long),
 ]
 
 

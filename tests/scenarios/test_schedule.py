@@ -169,6 +169,7 @@ def test_what_cannot_work_is_refused(
     assert host.run(f"cat {UNITS}/{NAME}.* || true").stdout == before
 
 
+@pytest.mark.long
 def test_cron_and_removal(lab: Lab, host: Host, playbook: RunPlaybook) -> None:
     schedule(lab, playbook)
     given: dict[str, Any] = {"method": "cron", "cron": "30 2 * * mon-fri"}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import ask, has_lost, is_healthy, leader, node_id, nodes, wait_until_healthy
+from helpers.backup import ask, has_lost, leader, node_id, nodes, wait_until_healthy
 from helpers.escrow import Escrow
 from helpers.prometheus import prometheus
 from helpers.restore import MANIFEST, pack, unpack
@@ -205,7 +205,7 @@ def test_a_leader_that_was_cut_off_is_found(scene: Scene) -> None:
     finally:
         scene.lab.heal()
     manager = scene.another(cut)
-    wait_until(lambda: is_healthy(manager), timeout=180, what=f"{cut} to be back")
+    wait_until_healthy(manager, timeout=300)
 
 
 def test_metrics_of_all_runs_are_what_prometheus_reads(scene: Scene, playbook: RunPlaybook, tmp_path: Path) -> None:

@@ -354,6 +354,22 @@ def test_the_version_of_an_engine_that_is_down_does_not_matter() -> None:
     assert [finding for finding, dummy, dummy2 in named(judge(infos))] == ["node_down"]
 
 
+def test_a_manager_that_is_not_reached_is_named_once_though_its_state_is_not_known_either() -> None:
+    infos = everywhere(
+        lambda nodes: [
+            nodes["m3"].update(state="unknown"),
+            nodes["m3"]["manager"].update(reachability="unreachable"),
+            nodes["w1"].update(state="unknown"),
+        ]
+    )
+    found = named(judge({**infos, "m3": {"unreachable": True}}))
+    assert [(name, about) for name, dummy, about in found] == [
+        ("manager_unreachable", "m3"),
+        ("fault_tolerance_too_low", "blue"),
+        ("node_unknown", "w1 (id-w1)"),
+    ]
+
+
 @pytest.mark.parametrize("state", ["locked", "daemon_down"])
 def test_a_lost_quorum_of_locked_managers_is_to_be_unlocked_first(state: str) -> None:
     infos = {"m1": away("m1", "quorum_lost"), "m2": away("m2", state), "m3": {"unreachable": True}}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the quorate.swarm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Knows how the options are worded by which a restic repository is found. Matches RESTIC_ARGUMENTS of _restic.py."""
+"""Knows how the options are worded by which a restic repository is found. Matches RESTIC_ARGUMENTS of _argspec.py."""
 
 from __future__ import annotations
 

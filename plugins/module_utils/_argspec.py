@@ -53,6 +53,16 @@ DAEMON_ARGUMENTS: dict[str, t.Any] = {
 }
 
 
+#: doc_fragments/restic.py
+RESTIC_ARGUMENTS: dict[str, t.Any] = {
+    "repository": {"type": "str"},
+    "repository_file": {"type": "path"},
+    "password": {"type": "str", "no_log": True},
+    "password_file": {"type": "path", "no_log": False},
+    "environment": {"type": "dict", "no_log": True},
+    "timeout": {"type": "int", "default": 3600},
+}
+
 #: What a service manager may call a service.
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*\Z")
 #: The most that an engine, a service manager and a clock take alike.

@@ -326,9 +326,9 @@ def _node_list(scene: Scene) -> Found:
             )
     for node in nodes:
         lost_member = node.role == "manager" and node.manager is None
-        if node.state == "unknown" and node.manager and not node.manager.reachable:
-            continue  # named already, as a manager that is not reached
         if node.state == "unknown":
+            if node.manager and not node.manager.reachable:
+                continue  # named already, as a manager that is not reached
             yield Finding(
                 "node_unknown",
                 "warning",

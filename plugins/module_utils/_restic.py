@@ -28,16 +28,6 @@ from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_fo
 #: What all snapshots of archives bear.
 TAG = "quorate-swarm"
 
-#: Options of a module by which it finds a repository; doc_fragments/restic.py.
-RESTIC_ARGUMENTS: dict[str, t.Any] = {
-    "repository": {"type": "str"},
-    "repository_file": {"type": "path"},
-    "password": {"type": "str", "no_log": True},
-    "password_file": {"type": "path", "no_log": False},
-    "environment": {"type": "dict", "no_log": True},
-    "timeout": {"type": "int", "default": 3600},
-}
-
 _CHUNK = 1 << 20
 #: Seconds to wait while another restic holds the lock. Several swarms may be stored at the same time.
 _LOCK_WAIT = 300
@@ -78,7 +68,7 @@ def environment_of(params: t.Mapping[str, t.Any], environment: t.Mapping[str, st
     """The environment of restic.
 
     Args:
-        params: The module's parameters, RESTIC_ARGUMENTS.
+        params: The module's parameters, RESTIC_ARGUMENTS of _argspec.py.
         environment: The process environment.
 
     Raises:

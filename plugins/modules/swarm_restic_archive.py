@@ -119,12 +119,11 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.quorate.swarm.plugins.module_utils._argspec import checked_arguments
+from ansible_collections.quorate.swarm.plugins.module_utils._argspec import RESTIC_ARGUMENTS, checked_arguments
 from ansible_collections.quorate.swarm.plugins.module_utils._copies import KEEP, keep_rules
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import CopyFailed, Refused, SwarmError, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import cluster_of_name
 from ansible_collections.quorate.swarm.plugins.module_utils._restic import (
-    RESTIC_ARGUMENTS,
     Restic,
     Snapshot,
     environment_of,

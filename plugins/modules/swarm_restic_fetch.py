@@ -97,10 +97,9 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.quorate.swarm.plugins.module_utils._argspec import checked_arguments
+from ansible_collections.quorate.swarm.plugins.module_utils._argspec import RESTIC_ARGUMENTS, checked_arguments
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import CopyFailed, SwarmError, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._restic import (
-    RESTIC_ARGUMENTS,
     Restic,
     Snapshot,
     environment_of,

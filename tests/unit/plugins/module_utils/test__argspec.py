@@ -10,11 +10,12 @@ import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.quorate.swarm.plugins.doc_fragments import daemon, docker, state_directory
+from ansible_collections.quorate.swarm.plugins.doc_fragments import daemon, docker, restic, state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     DAEMON_ARGUMENTS,
     DOCKER_ARGUMENTS,
     DOCKER_REQUIRED_TOGETHER,
+    RESTIC_ARGUMENTS,
     STATE_DIRECTORY_ARGUMENTS,
     docker_arguments_with_cert_path,
 )
@@ -27,6 +28,7 @@ from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
         (DOCKER_ARGUMENTS, docker),
         (STATE_DIRECTORY_ARGUMENTS, state_directory),
         (DAEMON_ARGUMENTS, daemon),
+        (RESTIC_ARGUMENTS, restic),
     ],
 )
 def test_fragment_and_arguments_agree(arguments: dict[str, Any], fragment: Any) -> None:

@@ -6,7 +6,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration long docs matrix lab lab-down build clean checks-ready lab-ready
+.PHONY: help demo test lint unit integration long faults docs matrix lab lab-down build clean checks-ready lab-ready
 
 PYTHON := .venv/bin/python
 CHECKS := $(PYTHON) tests/run_checks.py
@@ -34,6 +34,9 @@ integration: lab-ready ## run the tests on real hosts; ARGS="tests/scenarios -k 
 
 long: lab-ready ## run those tests on real hosts that take too long for "make test"
 	@$(CHECKS) long
+
+faults: lab-ready ## hit every operation with faults at its steps, for an hour, and write docs/faults.md; ARGS="--list"
+	@$(ROOT) $(PYTHON) tests/faults $(ARGS)
 
 docs: checks-ready ## build the documentation site
 	@tests/setup venv build/docs/venv docs/site/requirements.txt

@@ -177,7 +177,9 @@ def mypy() -> Outcome:
     runs: list[tuple[list[Path], dict[str, str]]] = [(plugins, {})]
     # Each by itself: pytest puts the directory of a test on the path, and several have a conftest.py.
     development = [ROOT / name for name in DEVELOPMENT_DIRECTORIES if any((ROOT / name).rglob("*.py"))]
-    runs += [([directory], {"MYPYPATH": str(directory)}) for directory in development]
+    # It is the package faults, and uses the helpers of the scenarios.
+    paths = {ROOT / "tests/faults": ROOT / "tests/scenarios"}
+    runs += [([directory], {"MYPYPATH": str(paths.get(directory, directory))}) for directory in development]
     findings = ""
     for places, environment in runs:
         try:

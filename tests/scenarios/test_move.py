@@ -248,7 +248,7 @@ def test_any_manager_may_restart(restored: Site) -> None:
 def renumber(host: Host, address: str) -> str:
     """Give a host another address instead of the one it has, and return the old one."""
     old, host.address = host.address, address
-    host._forget_connections()
+    host.forget_connections()
     host.run(f"ip address del {old}/24 dev eth0 && ip address add {address}/24 dev eth0")
     return old
 

@@ -106,7 +106,7 @@ class Host:
 
     def stop(self) -> None:
         """Shut the host down in order; returns when it is down."""
-        self._forget_connections()
+        self.forget_connections()
         self.machine.power_off()
         self._lab.network.set_power(self.name, on=False)
 
@@ -115,13 +115,13 @@ class Host:
 
         The disk keeps what was written (the page cache is that of this machine).
         """
-        self._forget_connections()
+        self.forget_connections()
         self._lab.network.set_power(self.name, on=False)
         self.machine.kill()
 
     def reboot(self) -> None:
         """Reboot the host in order; returns when it accepts ssh and its engine answers."""
-        self._forget_connections()
+        self.forget_connections()
         self.machine.reboot()
         self._wait()
 
@@ -158,7 +158,7 @@ class Host:
 
     def destroy(self) -> None:
         """Pull the cable of the host, cut its power and drop its disk."""
-        self._forget_connections()
+        self.forget_connections()
         self._lab.network.detach(self.name)
         self.machine.destroy()
 
@@ -192,7 +192,7 @@ class Host:
 
         wait_until(answers, timeout=90, what=f"the engine of {self.name}")
 
-    def _forget_connections(self) -> None:
+    def forget_connections(self) -> None:
         """End the shared ssh connection, so that the next command does not wait on one to a host that was."""
         _end_connection(self._lab.files.control_socket(self.name))
 

@@ -60,16 +60,22 @@ class Escrow:
 
     def opened_by(self, host: Host) -> list[str]:
         """The fingerprints of its keys that open the key file on the disk of *host*, as the file is now."""
-        pem = (host.docker_directory / "swarm/certificates/swarm-node.key").read_text()
-        assert "ENCRYPTED" in pem, f"the key file of {host.name} is not sealed"
-        record = base64.b64decode(pem.split("raft-dek: ")[1].split()[0])
-        sealed, nonce = record[4:52], record[54:78]  # MaybeEncryptedRecord: algorithm, data, nonce
-        return [entry["fingerprint"] for entry in self.entries() if _opens(entry["key"], sealed, nonce)]
+        opening = fitting_keys(host, [entry["key"] for entry in self.entries()])
+        return [entry["fingerprint"] for entry in self.entries() if entry["key"] in opening]
 
     @staticmethod
     def leaks(directory: Path) -> list[Path]:
         """The files below *directory* with an unlock key or a join token in them."""
         return [path for path in directory.rglob("*") if path.is_file() and _SECRET.search(path.read_bytes())]
+
+
+def fitting_keys(host: Host, keys: Sequence[str]) -> list[str]:
+    """Those of these unlock keys that open the key file on the disk of *host*, as the file is now."""
+    pem = (host.docker_directory / "swarm/certificates/swarm-node.key").read_text()
+    assert "ENCRYPTED" in pem, f"the key file of {host.name} is not sealed"
+    record = base64.b64decode(pem.split("raft-dek: ")[1].split()[0])
+    sealed, nonce = record[4:52], record[54:78]  # MaybeEncryptedRecord: algorithm, data, nonce
+    return [key for key in keys if _opens(key, sealed, nonce)]
 
 
 def _opens(key: str, sealed: bytes, nonce: bytes) -> bool:

@@ -8,11 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
+from ansible_collections.quorate.swarm.plugins.module_utils._critical import HALT_AT, HALT_IN, Steps, uninterrupted
 
 SIGNALS = [signal.SIGHUP, signal.SIGTERM, signal.SIGINT]
 
@@ -68,3 +69,46 @@ def test_the_step_that_failed_is_noted_too() -> None:
     with pytest.raises(ValueError, match="broken"), steps.step("start"):
         raise ValueError("broken")
     assert [entry["step"] for entry in steps.taken] == ["start"]
+
+
+def test_no_step_halts_where_nobody_asked_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(HALT_AT, raising=False)
+    monkeypatch.setenv(HALT_IN, str(tmp_path))
+    steps = Steps()
+    with steps.step("copy"):
+        pass
+    monkeypatch.setenv(HALT_AT, "stop")
+    with steps.step("copy"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("point", "took"), [("copy", []), ("after copy", ["copy"])])
+def test_a_test_of_faults_halts_a_step_and_lets_it_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str, took: list[str]
+) -> None:
+    monkeypatch.setenv(HALT_AT, point)
+    monkeypatch.setenv(HALT_IN, str(tmp_path))
+    steps = Steps()
+    seen: list[tuple[list[str], str]] = []
+
+    def look(dummy: float) -> None:  # stands for time.sleep, so it is called once for each look at the file
+        seen.append(([entry["step"] for entry in steps.taken], (tmp_path / "halted").read_text()))
+        if len(seen) == 2:
+            (tmp_path / "go").touch()
+
+    monkeypatch.setattr("time.sleep", look)
+    with steps.step("copy"):
+        pass
+    with steps.step("start"):
+        pass
+    assert seen == [(took, str(os.getpid()))] * 2
+    assert [entry["step"] for entry in steps.taken] == ["copy", "start"]
+
+
+def test_a_step_that_failed_does_not_halt_afterwards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(HALT_AT, "after copy")
+    monkeypatch.setenv(HALT_IN, str(tmp_path))
+    with pytest.raises(ValueError, match="broken"), Steps().step("copy"):
+        raise ValueError("broken")
+    assert list(tmp_path.iterdir()) == []

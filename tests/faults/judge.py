@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judges a lab after a fault: what must never be, and what must not be when the operation is done."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from faults.operations import Operation
+from faults.scene import Scene
+from helpers.backup import archives, engine_state, is_healthy, modules, traces
+from helpers.escrow import fitting_keys
+
+from quorate_lab import Host
+from quorate_lab.errors import LabError
+
+#: Where a module, a role or Ansible may have put a file for a while.
+_PLACES = "/root /tmp /var/tmp /var/backups /dev/shm"
+_SECRET = "SWMKEY-1-[A-Za-z0-9+/]{43}|SWMTKN-1-[a-z0-9]{50}"
+
+UNHEALTHY = "does not see a healthy swarm"
+
+
+def busy(scene: Scene) -> list[str]:
+    """What goes on by itself on the hosts: modules, the dead man's switch, engines that start."""
+    return [what for host in scene.hosts for what in _busy(host)]
+
+
+def _busy(host: Host) -> Iterator[str]:
+    if not host.pid:
+        yield f"{host.name} is down"
+        return
+    if modules(host):
+        yield f"a module runs on {host.name}"
+    for unit in host.run("systemctl list-units --all --plain --no-legend 'quorate-swarm*'").stdout.splitlines():
+        yield f"{unit.split()[0]} is loaded on {host.name}"
+    state = engine_state(host)
+    if state != "active":
+        yield f"the engine of {host.name} is {state}"
+
+
+def violations(scene: Scene) -> list[str]:
+    """What must not be at any time: lost writes, lost keys, archives that are none."""
+    found = []
+    with suppress(LabError):
+        lost = scene.writer.lost(scene.manager())
+        if lost:
+            found.append(f"{len(lost)} of {len(scene.writer.acknowledged)} acknowledged writes are lost: {lost[:5]}")
+    keys = scene.keys()
+    for host in scene.hosts:
+        key_file = host.docker_directory / "swarm/certificates/swarm-node.key"
+        if key_file.exists() and "raft-dek" in key_file.read_text() and not fitting_keys(host, keys):
+            found.append(f"none of the keys that are kept opens {host.name}")
+    return found + [problem for host in scene.hosts for problem in _bad_archives(scene, host)]
+
+
+def _bad_archives(scene: Scene, host: Host) -> Iterator[str]:
+    """Whatever has the name of an archive must be one, as the collection says and as it is without it."""
+    named = [path for path in archives(host) if not Path(path).name.startswith(".")] if host.pid else []
+    named = [path for path in named if path.endswith(".tar.gz")]
+    if not named:
+        return
+    result = scene.runner.module(scene.lab, host.name, "swarm_backup_info", level="raft", unlock_keys=scene.keys())
+    judged = {archive["path"]: archive for archive in result.get("archives", [])}
+    for path in named:
+        if not judged.get(path, {}).get("good"):
+            yield f"{path} on {host.name} is not good: {judged.get(path, result).get('problem')}"
+        wrong = wrong_archive(host.disk / path.lstrip("/"))
+        if wrong:
+            yield f"{path} on {host.name}: {wrong}"
+
+
+def wrong_archive(path: Path) -> str:
+    """What is wrong with an archive, without the collection: every file of its manifest is in it, with that checksum."""
+    try:
+        with gzip.open(path) as stream, tarfile.open(fileobj=stream) as archive:
+            contents = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
+            digests = {name: hashlib.sha256(file.read()).hexdigest() for name, file in contents.items() if file}
+            manifest = json.loads(archive.extractfile("manifest.json").read())  # type: ignore[union-attr]
+    except (OSError, EOFError, tarfile.TarError, KeyError, ValueError) as error:
+        return f"it cannot be read ({error})"
+    differ = [name for name, facts in manifest["files"].items() if digests.get(name) != facts["sha256"]]
+    keys = [name for name in manifest["files"] if name.endswith("swarm-node.key")]
+    return f"{differ} differ from the manifest" if differ else "" if keys else "it has no key file"
+
+
+def unfinished(scene: Scene, operation: Operation) -> list[str]:
+    """What must not be when the operation is done, and may be before it was run again."""
+    found = busy(scene)
+    locked = [host.name for host in scene.in_state("locked")]
+    if locked:
+        found.append(f"{', '.join(locked)}: locked")
+    found += [f"{host.name} {UNHEALTHY}" for host in scene.hosts if host.pid and not is_healthy(host)]
+    for host in scene.hosts:
+        if host.pid:
+            found += _left(host)
+    with suppress(LabError, OSError, AssertionError):
+        found += operation.missing(scene)
+    return found
+
+
+def _left(host: Host) -> Iterator[str]:
+    for trace in traces(host):
+        yield f"{trace.split()[0]} is left on {host.name}"
+    for path in host.run("ls -d /var/lib/docker/swarm.discarded-* 2>/dev/null || true").stdout.split():
+        yield f"{path} is left on {host.name}"
+    for path in archives(host):
+        if Path(path).name.startswith(".") and path.endswith(".partial"):
+            yield f"{path} is left on {host.name}"
+    for path in host.run("ls -d /tmp/quorate-swarm-* /root/.ansible/tmp/* 2>/dev/null || true").stdout.split():
+        yield f"{path} is left on {host.name}"
+    for path in host.run(f"grep -rlE '{_SECRET}' {_PLACES} 2>/dev/null || true").stdout.split():
+        yield f"{path} on {host.name} holds a secret"

@@ -6,7 +6,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration long faults docs matrix lab lab-down build clean checks-ready lab-ready
+.PHONY: help demo test lint unit integration long faults docs bench matrix lab lab-down build clean checks-ready lab-ready
 
 PYTHON := .venv/bin/python
 CHECKS := $(PYTHON) tests/run_checks.py
@@ -41,6 +41,11 @@ faults: lab-ready ## hit every operation with faults at its steps, for an hour, 
 docs: checks-ready ## build the documentation site
 	@tests/setup venv build/docs/venv docs/site/requirements.txt
 	@$(CHECKS) docs
+
+bench: lab-ready ## measure what it costs beside doing it by hand, for an hour; ARGS="downtime fleet" measures some of it
+	@tests/setup venv build/bench/venv benchmarks/requirements.txt
+	@$(ROOT) $(PYTHON) benchmarks $(ARGS)
+	@build/bench/venv/bin/python benchmarks/page.py
 
 matrix: lab-ready ## test with every supported version, for hours; ARGS="core --only 2.16" runs some of it
 	@$(PYTHON) tests/run_matrix.py $(ARGS)

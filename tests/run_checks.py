@@ -317,7 +317,7 @@ def docs() -> Outcome:
     place = BUILD / "docs"
     source, reference, site = place / "source", place / "source/reference", place / "html"
     shutil.rmtree(source, ignore_errors=True)
-    for pattern in ("docs/**/*", "roles/*/README.md", "benchmarks/**/*.md", "CONTRIBUTING.md", "galaxy.yml"):
+    for pattern in ("docs/**/*", "roles/*/README.md", "benchmarks/results.md", "CONTRIBUTING.md", "galaxy.yml"):
         for path in COPY.glob(pattern):
             if path.is_file():
                 copy = source / path.relative_to(COPY)

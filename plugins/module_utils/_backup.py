@@ -432,6 +432,8 @@ class Backup:
             with uninterrupted():
                 self.state.remove_leftovers()
                 copy = self.state.new_work_folder("copy")
+                with self.steps.step("copy the snapshots"):
+                    self.state.copy_ahead(copy)
                 began = time.monotonic()
                 try:
                     with self.steps.step("stop"):

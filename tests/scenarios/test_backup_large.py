@@ -6,51 +6,27 @@
 
 from __future__ import annotations
 
-import base64
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import LabFactory
-from helpers.backup import archives, ask, is_healthy, modules, repeated, traces, unit, wait_until_healthy
+from helpers.backup import LARGE_CONFIG, archives, grow, is_healthy, modules, repeated, traces, unit
 from helpers.runner import RunModule
 
 from quorate_lab import Host, Lab
-from quorate_lab.process import wait_until
 
 MEGABYTE = 1_000_000
-#: Bytes of a config; the engine accepts up to 1000 KiB (moby/swarmkit manager/controlapi/config.go).
-CONFIG = 990 * 1024
-#: They end in a snapshot, and the engine removes the log before that.
-CONFIGS = 500 * MEGABYTE // CONFIG + 1
+CONFIGS = 500 * MEGABYTE // LARGE_CONFIG + 1
 
 
 @pytest.fixture(scope="module")
 def lab(lab_factory: LabFactory) -> Lab:
     """One manager with half a gigabyte of state that does not compress."""
     lab = lab_factory(managers=1, workers=0)
-    host = lab.hosts["m1"]
-
-    def create(number: int) -> None:
-        data = base64.b64encode(os.urandom(CONFIG)).decode()
-        ask(host, "POST", "/configs/create", {"Name": f"large-{number}", "Data": data})
-
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(create, range(CONFIGS)))
-    host.docker("swarm", "update", "--snapshot-interval", "10")
-    create(CONFIGS)  # the new interval counts from the next entry on
-    snapshots = host.docker_directory / "swarm/raft/snap-v3-encrypted"
-
-    def is_in_a_snapshot() -> bool:
-        return any(path.stat().st_size > CONFIGS * CONFIG for path in snapshots.glob("*.snap"))
-
-    wait_until(is_in_a_snapshot, timeout=300, what="a snapshot")
-    host.docker("swarm", "update", "--snapshot-interval", "10000")
-    wait_until_healthy(host)
+    grow(lab.hosts["m1"], CONFIGS)
     return lab
 
 
@@ -110,7 +86,7 @@ def test_it_is_large_and_whole(measured: Measured) -> None:
     assert measured.size > 500 * MEGABYTE
     manifest = measured.result["manifest"]
     # the engine may remove the log before the snapshot at any time, so what was there before is no measure
-    assert sum(facts["size"] for facts in manifest["files"].values()) > CONFIGS * CONFIG
+    assert sum(facts["size"] for facts in manifest["files"].values()) > CONFIGS * LARGE_CONFIG
     names = [config["name"] for config in manifest["inventory"]["configs"]]
     assert sorted(names) == sorted(f"large-{number}" for number in range(CONFIGS + 1))
     assert archives(measured.host) == [measured.result["archive"]]

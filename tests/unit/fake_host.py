@@ -306,7 +306,10 @@ class FakeHost:
             return 0, json.dumps([{"addr_info": [{"local": address} for address in self.addresses]}]), ""
         if argv[:2] == ["systemctl", "show"]:
             active = "active" if self.running else "inactive"
-            return 0, {"--property=ActiveState": active, "--property=LoadState": "loaded"}[argv[2]] + "\n", ""
+            told = {"--property=ActiveState": f"ActiveState={active}\n", "--property=LoadState": "LoadState=loaded\n"}[
+                argv[2]
+            ]
+            return 0, "\n".join([told] * len(argv[3:])), ""
         if argv[:2] == ["systemctl", "is-active"]:
             return 3 if self.switch is None else 0, "", ""
         if argv[:2] == ["systemctl", "reset-failed"]:

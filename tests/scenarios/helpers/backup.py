@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -36,6 +37,8 @@ SWITCH = "quorate-swarm-dead-man"
 WORK_FOLDERS = "/var/lib/docker/.quorate-swarm-*"
 #: How a module runs on a host: its program comes through standard input, or without pipelining from a file.
 MODULE = re.compile(rb"/usr/bin/python3\0(.*/AnsiballZ_\w+\.py\0)?")
+#: Bytes of a large config; the engine accepts up to 1000 KiB (moby/swarmkit manager/controlapi/config.go).
+LARGE_CONFIG = 990 * 1024
 KINDS = ("services", "networks", "secrets", "configs")
 
 Json = dict[str, Any]
@@ -76,6 +79,30 @@ def fill(manager: Host) -> None:
     create_service(
         manager, "web", *("--replicas", "3", "--network", "backend", "--secret", "password", "--config", "settings")
     )
+
+
+def grow(manager: Host, configs: int) -> None:
+    """Give the swarm so many large configs and one more, which do not compress, in a raft snapshot.
+
+    They end in a snapshot, and the engine removes the log before that.
+    """
+
+    def create(number: int) -> None:
+        data = base64.b64encode(os.urandom(LARGE_CONFIG)).decode()
+        ask(manager, "POST", "/configs/create", {"Name": f"large-{number}", "Data": data})
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(create, range(configs)))
+    manager.docker("swarm", "update", "--snapshot-interval", "10")
+    create(configs)  # the new interval counts from the next entry on
+    snapshots = manager.docker_directory / "swarm/raft/snap-v3-encrypted"
+
+    def is_in_a_snapshot() -> bool:
+        return any(path.stat().st_size > configs * LARGE_CONFIG for path in snapshots.glob("*.snap"))
+
+    wait_until(is_in_a_snapshot, timeout=300, what="a snapshot")
+    manager.docker("swarm", "update", "--snapshot-interval", "10000")
+    wait_until_healthy(manager)
 
 
 def nodes(manager: Host) -> dict[str, str]:

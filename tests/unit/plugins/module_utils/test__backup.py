@@ -221,6 +221,7 @@ def test_a_follower_is_backed_up_in_order(world: World) -> None:
     assert world.effects == COLD
     assert [entry["step"] for entry in result["steps"]] == [
         "write a settling entry",
+        "copy the snapshots",
         "stop",
         "copy",
         "start",

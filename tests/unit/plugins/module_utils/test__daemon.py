@@ -16,16 +16,14 @@ from ansible_collections.quorate.swarm.plugins.module_utils._daemon import SWITC
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import DaemonFailed, Refused
 
 Answer = Tuple[int, str, str]
-LOADED: Answer = (0, "loaded\n", "")
-INACTIVE: Answer = (0, "inactive\n", "")
-ACTIVE: Answer = (0, "active\n", "")
+Step = Tuple[str, Answer]
 OK: Answer = (0, "", "")
 
 
 class Script:
     """A runner that expects exactly these commands, in this order."""
 
-    def __init__(self, *steps: tuple[str, Answer]) -> None:
+    def __init__(self, *steps: Step) -> None:
         self.steps = list(steps)
 
     def __call__(self, argv: list[str]) -> Answer:
@@ -35,45 +33,45 @@ class Script:
         return answer
 
 
-def show(unit: str, name: str) -> str:
-    return f"systemctl show --property={name} --value {unit}"
+def shown(name: str, *values: str, service: str = "docker") -> Step:
+    """systemctl shows a property of the socket and the service, one block a unit."""
+    answer = "\n".join(f"{name}={value}\n" for value in values)
+    return f"systemctl show --property={name} {service}.socket {service}.service", (0, answer, "")
 
 
-PRESENT = [(show("docker.socket", "LoadState"), LOADED), (show("docker.service", "LoadState"), LOADED)]
-BOTH_DOWN = [(show("docker.socket", "ActiveState"), INACTIVE), (show("docker.service", "ActiveState"), INACTIVE)]
+PRESENT = shown("LoadState", "loaded", "loaded")
+BOTH_DOWN = shown("ActiveState", "inactive", "inactive")
 
 
 def test_stop_takes_the_socket_too_and_looks_again() -> None:
-    script = Script(*PRESENT, ("systemctl stop docker.socket docker.service", OK), *BOTH_DOWN)
+    script = Script(PRESENT, ("systemctl stop docker.socket docker.service", OK), BOTH_DOWN)
     Daemon(script, systemd=True).stop()
     assert script.steps == []
 
 
 def test_stop_where_there_is_no_socket_unit() -> None:
     script = Script(
-        (show("docker.socket", "LoadState"), (0, "not-found\n", "")),
-        (show("docker.service", "LoadState"), LOADED),
+        shown("LoadState", "not-found", "loaded"),
         ("systemctl stop docker.service", OK),
-        *BOTH_DOWN,
+        BOTH_DOWN,
     )
     Daemon(script, systemd=True).stop()
     assert script.steps == []
 
 
 @pytest.mark.parametrize(
-    ("answers", "seconds"),
+    ("values", "seconds"),
     [
-        ([(0, "active\n", ""), (0, "1990000000\n", "")], 10.0),
-        ([(0, "activating\n", "")], 0.0),
-        ([(0, "failed\n", "")], 0.0),
+        (["active", "1990000000"], 10.0),
+        (["activating"], 0.0),
+        (["failed"], 0.0),
     ],
 )
-def test_how_long_the_service_has_been_up(
-    monkeypatch: pytest.MonkeyPatch, answers: list[Answer], seconds: float
-) -> None:
+def test_how_long_the_service_has_been_up(monkeypatch: pytest.MonkeyPatch, values: list[str], seconds: float) -> None:
     monkeypatch.setattr(_daemon.time, "monotonic", lambda: 2000.0)
     names = ("ActiveState", "ActiveEnterTimestampMonotonic")
-    script = Script(*((show("docker.service", name), answer) for name, answer in zip(names, answers)))
+    show = "systemctl show --property={0} docker.service"
+    script = Script(*((show.format(name), (0, f"{name}={value}\n", "")) for name, value in zip(names, values)))
     assert Daemon(script, systemd=True).active_for() == seconds
 
 
@@ -86,32 +84,42 @@ def test_without_systemd_a_service_that_is_up_stays_up(rc: int, seconds: float) 
 @pytest.mark.parametrize("state", ["active", "activating", "deactivating", "reloading"])
 def test_stop_fails_when_the_engine_came_back(state: str) -> None:
     script = Script(
-        *PRESENT,
+        PRESENT,
         ("systemctl stop docker.socket docker.service", OK),
-        (show("docker.socket", "ActiveState"), (0, f"{state}\n", "")),
-        (show("docker.service", "ActiveState"), INACTIVE),
+        shown("ActiveState", state, "inactive"),
     )
     with pytest.raises(DaemonFailed, match="stop docker and its socket: docker.socket still active"):
         Daemon(script, systemd=True).stop()
 
 
 def test_a_failed_stop_quotes_the_command_and_its_words() -> None:
-    script = Script(*PRESENT, ("systemctl stop docker.socket docker.service", (1, "", "Job failed.\n")))
+    script = Script(PRESENT, ("systemctl stop docker.socket docker.service", (1, "", "Job failed.\n")))
     with pytest.raises(DaemonFailed, match="systemctl stop docker.socket docker.service ended with 1: Job failed"):
         Daemon(script, systemd=True).stop()
 
 
 def test_a_failed_unit_is_down() -> None:
-    script = Script(
-        (show("docker.socket", "ActiveState"), (0, "failed\n", "")),
-        (show("docker.service", "ActiveState"), (0, "\n", "")),
-    )
+    script = Script(shown("ActiveState", "failed", ""))
     assert Daemon(script, systemd=True).active_units() == []
+
+
+def test_while_the_engine_is_down_units_are_not_looked_up_again() -> None:
+    script = Script(
+        PRESENT,
+        ("systemctl stop docker.socket docker.service", OK),
+        BOTH_DOWN,
+        ("systemctl reset-failed docker.socket docker.service", OK),
+        ("systemctl start docker.service", OK),
+    )
+    daemon = Daemon(script, systemd=True)
+    daemon.stop()
+    daemon.start()
+    assert script.steps == []
 
 
 def test_start_clears_the_start_limit_first() -> None:
     script = Script(
-        *PRESENT, ("systemctl reset-failed docker.socket docker.service", OK), ("systemctl start docker.service", OK)
+        PRESENT, ("systemctl reset-failed docker.socket docker.service", OK), ("systemctl start docker.service", OK)
     )
     Daemon(script, systemd=True).start()
     assert script.steps == []
@@ -119,7 +127,7 @@ def test_start_clears_the_start_limit_first() -> None:
 
 def test_start_says_when_the_engine_does_not_come_up() -> None:
     script = Script(
-        *PRESENT,
+        PRESENT,
         ("systemctl reset-failed docker.socket docker.service", (1, "", "not loaded")),
         ("systemctl start docker.service", (1, "", "Job for docker.service failed")),
     )
@@ -128,7 +136,7 @@ def test_start_says_when_the_engine_does_not_come_up() -> None:
 
 
 def test_another_service_name() -> None:
-    script = Script((show("moby.socket", "ActiveState"), ACTIVE), (show("moby.service", "ActiveState"), ACTIVE))
+    script = Script(shown("ActiveState", "active", "active", service="moby"))
     assert Daemon(script, service="moby", systemd=True).active_units() == ["moby.socket", "moby.service"]
 
 

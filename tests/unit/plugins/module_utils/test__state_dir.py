@@ -253,6 +253,80 @@ def test_copy_of_any_size_is_equal(tmp_path: Path, size: int, fill_byte: bytes) 
     assert (tmp_path / "copy/file").read_bytes() == fill_byte * size
 
 
+SNAPSHOT = "raft/snap-v3-encrypted/0000000000000002-0000000000000010.snap"
+
+
+@pytest.fixture
+def copied_ahead(state: StateDir, tmp_path: Path) -> Path:
+    """Where the snapshot of a state was copied while its engine was running."""
+    (state.path / SNAPSHOT).write_bytes(b"snapshot")
+    (tmp_path / "copy").mkdir()
+    state.copy_ahead(tmp_path / "copy")
+    assert [path.read_bytes() for path in (tmp_path / "copy").rglob("*") if path.is_file()] == [b"snapshot"]
+    return tmp_path / "copy"
+
+
+def assert_equal(state: StateDir, copy: Path) -> None:
+    expected = tree(state.path)
+    del expected["raft/wal-v3-encrypted/0.tmp"]
+    assert tree(copy) == expected
+    assert {stat.S_IMODE(path.stat().st_mode) for path in copy.rglob("*") if path.is_dir()} == {0o700}
+
+
+def test_a_snapshot_is_copied_once(state: StateDir, copied_ahead: Path) -> None:
+    inode = (copied_ahead / SNAPSHOT).stat()
+    state.copy_to(copied_ahead)
+    assert_equal(state, copied_ahead)
+    after = (copied_ahead / SNAPSHOT).stat()
+    assert (after.st_mtime_ns, after.st_ctime_ns) == (inode.st_mtime_ns, inode.st_ctime_ns)
+
+
+def finish(path: Path) -> None:
+    """The engine was still writing it."""
+    with path.open("ab") as file:
+        file.write(b", the rest of it")
+
+
+def replace(path: Path) -> None:
+    """Another file with the same size and time is in its place."""
+    facts = path.stat()
+    path.unlink()
+    path.write_bytes(b"shotsnap")
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def rewrite(path: Path) -> None:
+    """It was changed without another size or time."""
+    facts = path.stat()
+    time.sleep(0.02)  # the clock of a file system is coarse
+    path.write_bytes(b"shotsnap")
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def add(path: Path) -> None:
+    path.with_name("0000000000000002-0000000000000020.snap").write_bytes(b"newer")
+
+
+@pytest.mark.parametrize("change", [finish, replace, rewrite, add, Path.unlink, lambda path: path.chmod(0o640)])
+def test_what_an_engine_does_after_the_copy_ahead_is_made_good(
+    state: StateDir, copied_ahead: Path, change: Callable[[Path], object]
+) -> None:
+    change(state.path / SNAPSHOT)
+    state.copy_to(copied_ahead)
+    assert_equal(state, copied_ahead)
+
+
+def test_a_young_swarm_has_no_snapshot_to_copy_ahead(state: StateDir, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    state.copy_ahead(tmp_path / "copy")
+    assert tree(tmp_path / "copy") == {}
+
+
+def test_a_copy_elsewhere_is_complete(state: StateDir, copied_ahead: Path, tmp_path: Path) -> None:
+    state.copy_to(tmp_path / "another")
+    assert_equal(state, tmp_path / "another")
+
+
 class ShortWriter(io.FileIO):
     """A file on a disk that is all but full: it takes a part of what it is given."""
 

@@ -100,7 +100,13 @@ def test_an_error_comes_with_its_facts_and_the_steps_so_far(
     host.refuse["start"] = 1
     result = run_module(module.main, directory=directory)
     assert (result["failed"], result["error"]) == (True, "daemon_failed")
-    assert [entry["step"] for entry in result["steps"]] == ["write a settling entry", "stop", "copy", "start"]
+    assert [entry["step"] for entry in result["steps"]] == [
+        "write a settling entry",
+        "copy the snapshots",
+        "stop",
+        "copy",
+        "start",
+    ]
     assert result["error_details"] == {}
 
 

@@ -306,7 +306,7 @@ class Service:
         if argv[:2] == ["systemctl", "show"]:
             name = argv[2].partition("=")[2]
             known = {"LoadState": "loaded", "ActiveState": self.active, "ActiveEnterTimestampMonotonic": "0"}
-            return 0, known[name], ""
+            return 0, "\n".join([f"{name}={known[name]}\n"] * len(argv[3:])), ""
         if argv[:2] == ["systemctl", "is-active"]:
             return 0 if self.disturbed else 3, "", ""
         self.commands.append(" ".join(argv))

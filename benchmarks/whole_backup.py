@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, the quorate.swarm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How long the backup of a swarm takes, beside a shell script over ssh."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from common import Bench, Lab, Series, execute, forget_connections, medians, of_swarm, playbook, rounds
+from helpers.backup import wait_until_healthy
+
+from quorate_lab.inventory import SSH_OPTIONS
+
+TITLE = "The whole backup of a swarm"
+ABOUT = """
+Wall seconds from the command to its end, for a swarm of three managers without much in it. The script takes the steps of
+the playbook, as far as a shell can: it asks the three managers for their state at the same time, chooses a follower, arms a
+timer that would start the engine again, stops it, copies the state, starts it, waits until the manager is ready and
+reachable, packs the copy, writes a checksum and reads the archive once. The ssh connections of Ansible are closed before
+each run.
+"""
+
+#: Arguments: the ssh command without the host, and the addresses.
+SCRIPT = r"""
+set -eu
+ssh=$1; shift
+work=$(mktemp -d)
+for address; do
+    $ssh "root@$address" "docker node ls --format '{{.Self}};{{.Status}};{{.ManagerStatus}};{{.ID}}'" >"$work/$address" &
+done
+wait
+chosen=
+for address; do
+    [ "$(grep -c ';Ready;' "$work/$address")" -ge 3 ]
+    grep -q '^true;Ready;Reachable;' "$work/$address" && chosen=$address
+done
+rm -r "$work"
+$ssh "root@$chosen" sh -eu <<'END'
+umask 077
+directory=/var/backups/by-hand
+mkdir -p $directory
+copy=$(mktemp -d /var/lib/docker/.by-hand-XXXXXX)
+name=swarm_$(date -u +%Y%m%dT%H%M%SZ).tar.gz
+self=$(docker node inspect self --format '{{.ID}}')
+systemd-run --quiet --unit=by-hand --on-active=180 sh -c \
+    'systemctl reset-failed docker.socket docker.service; systemctl start docker.service'
+systemctl stop docker.socket docker.service
+cp -a --sparse=always /var/lib/docker/swarm "$copy"
+systemctl reset-failed docker.socket docker.service
+systemctl start docker.service
+until docker node inspect "$self" --format '{{.Status.State}} {{.ManagerStatus.Reachability}}' 2>/dev/null |
+    grep -q '^ready reachable$'; do sleep 0.5; done
+systemctl stop by-hand.timer
+tar czf $directory/$name -C "$copy" swarm
+rm -r "$copy"
+(cd $directory && sha256sum $name >$name.sha256 && tar tzf $name >/dev/null)
+ls -1t $directory/*.tar.gz | tail -n +2 | xargs -r rm
+echo $directory/$name
+END
+"""
+
+#: A line of Ansible's log with which a task begins.
+TASK = re.compile(r"^(\S+ \S+) .*\| TASK \[(?:[\w.]+ : )?(.*?)\] \*", re.MULTILINE)
+#: The last of them.
+RECAP = re.compile(r"^(\S+ \S+) .*\| PLAY RECAP", re.MULTILINE)
+CALLS = ("Find out the state of every manager", "Back up this manager")
+
+
+def moment(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").timestamp()
+
+
+def spent(log: str, began: float, seconds: float) -> dict[str, float]:
+    """Where the time of a run went: before the first task, in the calls to hosts, and in all the rest."""
+    tasks = [(moment(when), name) for when, name in TASK.findall(log)]
+    ends = [when for when, dummy in tasks[1:]] + [moment(RECAP.findall(log)[0])]
+    found = {"start of Ansible": tasks[0][0] - began}
+    for call in CALLS:
+        found[call.lower()] = sum(
+            end - begin for (begin, name), end in zip(tasks, ends, strict=True) if name.startswith(call)
+        )
+    return {**found, "all other tasks, and the end": seconds - sum(found.values())}
+
+
+class Swarm:
+    """A swarm that is backed up in both ways."""
+
+    def __init__(self, lab: Lab, directory: Path) -> None:
+        self.lab = lab
+        self.inventory = lab.write_inventory(directory / "inventory")
+        self.log = directory / "log"
+
+    def _prepare(self) -> None:
+        forget_connections(self.lab)
+        for host in self.lab.hosts.values():
+            host.run(["systemctl", "reset-failed", "docker.service", "docker.socket"])
+            wait_until_healthy(host)
+
+    def by_script(self) -> float:
+        self._prepare()
+        ssh = shlex.join(["ssh", *SSH_OPTIONS, "-i", str(self.lab.files.key)])
+        addresses = [host.address for host in self.lab.hosts.values()]
+        began = time.monotonic()
+        execute(["bash", "-c", SCRIPT, "script", ssh, *addresses])
+        return time.monotonic() - began
+
+    def by_playbook(self, steps: list[dict[str, float]], *, pipelining: bool) -> Callable[[], float]:
+        def backup() -> float:
+            self._prepare()
+            self.log.unlink(missing_ok=True)
+            began = time.time()
+            variables = {"ansible_pipelining": pipelining, "backup_keep": 1}
+            seconds = playbook(self.inventory, "backup", variables, {"ANSIBLE_LOG_PATH": str(self.log)})
+            steps.append(spent(self.log.read_text(), began, seconds))
+            return seconds
+
+        return backup
+
+
+def measure(bench: Bench) -> list[Series]:
+    with bench.directory() as directory:
+        swarm = Swarm(of_swarm(bench), directory)
+        steps: dict[bool, list[dict[str, float]]] = {True: [], False: []}
+        found = rounds(
+            {
+                "script": swarm.by_script,
+                "playbook": swarm.by_playbook(steps[True], pipelining=True),
+                "playbook without pipelining": swarm.by_playbook(steps[False], pipelining=False),
+            }
+        )
+    return [Series("3 managers", "s", "script", found, goals={"playbook": 1.5}, spent=medians(steps[True]))]

@@ -10,7 +10,9 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import gzip
 import hashlib
 import io
@@ -127,13 +129,10 @@ def write_archive(*, state_dir: Path, destination: Path, name: str, facts: t.Map
             raise Refused(attempted, "there is an archive of that name already", "Give it another name")
         paths = list(_walk(state_dir))
         manifest = check_manifest({"schema": SCHEMA, **facts, "files": _describe(state_dir, paths)})
-        partial = _write_partial(state_dir, paths, manifest, destination=destination, name=name)
-        try:
+        with _new_partial(destination, name) as (partial, raw):
+            _write(raw, state_dir, paths, manifest)
             verified = verify(partial)
             os.replace(partial, final)
-        except BaseException:
-            partial.unlink()
-            raise
         _sync_directory(destination)
     except OSError as error:
         raise SwarmError(attempted, str(error), "Make room or correct the path, and run again") from error
@@ -284,8 +283,9 @@ def prune(directory: Path, *, cluster: str, node: str, keep: int) -> list[Path]:
     """
     doomed = superseded(list_archives(directory), cluster=cluster, node=node, keep=keep, is_sound=_verifies)
     try:
-        for path in [*(listed.path for listed in doomed), *_dead_partials(directory)]:
-            path.unlink()
+        for listed in doomed:
+            listed.path.unlink()
+        _remove_dead_partials(directory)
     except OSError as error:
         raise SwarmError(f"remove old archives of {directory}", str(error), "Check the permissions") from error
     return [listed.path for listed in doomed]
@@ -424,14 +424,21 @@ def _verifies(listed: Listed) -> bool:
     return True
 
 
-def _dead_partials(directory: Path) -> list[Path]:
-    """Partial files that nobody writes any more: a backup takes minutes, and these are a day old."""
-    dead = []
+def _remove_dead_partials(directory: Path) -> None:
+    """Remove partial files that nobody writes any more: not locked or, where there are no locks, a day old."""
     for path in directory.glob(".swarm_*.partial"):
         match = _PARTIAL.fullmatch(path.name)
-        if match and time_of_name(match.group(1)) and time.time() - path.lstat().st_mtime > _PARTIAL_IS_DEAD:
-            dead.append(path)
-    return dead
+        if not match or not time_of_name(match.group(1)):
+            continue
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            except OSError:
+                if time.time() - path.lstat().st_mtime < _PARTIAL_IS_DEAD:
+                    continue
+            path.unlink()
 
 
 def _no_manifest(tar: TarStream) -> BadArchive:
@@ -490,27 +497,40 @@ def _describe(state_dir: Path, paths: t.Iterable[str]) -> dict[str, dict[str, t.
     return described
 
 
-def _write_partial(
-    state_dir: Path, paths: t.Iterable[str], manifest: t.Mapping[str, t.Any], *, destination: Path, name: str
-) -> Path:
-    """Write the archive under a name that nobody takes for an archive, and push it to the disk."""
-    descriptor, partial = tempfile.mkstemp(prefix=f".{name}.", suffix=".partial", dir=destination)  # mode 0600
+@contextlib.contextmanager
+def _new_partial(destination: Path, name: str) -> t.Iterator[tuple[Path, t.BinaryIO]]:
+    """An empty file of mode 0600 under a name that nobody takes for an archive; removed when what is done with it fails.
+
+    It is locked until then, which tells it from one that a killed backup has left.
+    """
+    while True:
+        descriptor, path = tempfile.mkstemp(prefix=f".{name}.", suffix=".partial", dir=destination)
+        raw = os.fdopen(descriptor, "wb")
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(raw, fcntl.LOCK_EX)
+        if os.path.exists(path):
+            break
+        raw.close()  # a retention run was faster than the lock
     try:
-        with os.fdopen(descriptor, "wb") as raw:
-            with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as packed, tarfile.open(
-                fileobj=packed, mode="w", format=tarfile.GNU_FORMAT
-            ) as tar:
-                data = (json.dumps(manifest, indent=2) + "\n").encode("utf-8")
-                tar.addfile(_header(MEMBER, mode=0o600, size=len(data)), io.BytesIO(data))
-                tar.addfile(_header(STATE, mode=0o700))
-                for path in paths:
-                    _add(tar, state_dir, path, manifest)
-            raw.flush()
-            os.fsync(raw.fileno())
+        with raw:
+            yield Path(path), raw
     except BaseException:
-        os.unlink(partial)
+        os.unlink(path)
         raise
-    return Path(partial)
+
+
+def _write(raw: t.BinaryIO, state_dir: Path, paths: t.Iterable[str], manifest: t.Mapping[str, t.Any]) -> None:
+    """Write the archive into a file, and push it to the disk."""
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as packed, tarfile.open(
+        fileobj=packed, mode="w", format=tarfile.GNU_FORMAT
+    ) as tar:
+        data = (json.dumps(manifest, indent=2) + "\n").encode("utf-8")
+        tar.addfile(_header(MEMBER, mode=0o600, size=len(data)), io.BytesIO(data))
+        tar.addfile(_header(STATE, mode=0o700))
+        for path in paths:
+            _add(tar, state_dir, path, manifest)
+    raw.flush()
+    os.fsync(raw.fileno())
 
 
 def _add(tar: tarfile.TarFile, state_dir: Path, path: str, manifest: t.Mapping[str, t.Any]) -> None:

@@ -16,7 +16,7 @@ import typing as t
 from pathlib import Path
 
 #: Two environment variables for the tests of faults alone (tests/faults); where the first is not set, nothing happens.
-#: At the point that it names - a step, before which it is, or "after" and a step that did not fail - the process writes its
+#: At the point that it names (reached(); of a step it is before it, or "after" and the step if it did not fail) the process writes its
 #: process ID to the file C(halted) in the directory that the second names, and goes on when there is a file C(go) beside it.
 HALT_AT, HALT_IN = "QUORATE_SWARM_HALT_AT", "QUORATE_SWARM_HALT_IN"
 
@@ -44,17 +44,17 @@ class Steps:
     @contextlib.contextmanager
     def step(self, name: str) -> t.Iterator[None]:
         """Note a step, also when it fails."""
-        _halt(name)
+        reached(name)
         began = time.monotonic()
         try:
             yield
         finally:
             self.taken.append({"step": name, "seconds": round(time.monotonic() - began, 3)})
-        _halt(f"after {name}")
+        reached(f"after {name}")
 
 
-def _halt(point: str) -> None:
-    """Halt where a test of faults has asked for it (HALT_AT)."""
+def reached(point: str) -> None:
+    """Say that an operation is at a point that a test of faults may name; it halts there then (HALT_AT)."""
     if os.environ.get(HALT_AT) != point:
         return
     directory = Path(os.environ[HALT_IN])

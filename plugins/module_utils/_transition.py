@@ -14,6 +14,7 @@ import contextlib
 import typing as t
 from pathlib import Path
 
+from ansible_collections.quorate.swarm.plugins.module_utils._critical import reached
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._drain import Load, undrained
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
@@ -88,6 +89,7 @@ def change_node(
     Raises:
         TimedOut: The spec is changed, but the node did not follow in time.
     """
+    reached("change the node")
     engine.update_node(
         node.id,
         lambda spec: changed_spec(spec, role=role, availability=availability, labels=labels),
@@ -103,6 +105,7 @@ def wait_for_role(engine: Engine, node: Node, role: str, *, timeout: float) -> N
     Raises:
         TimedOut: The node did not follow in time.
     """
+    reached("wait for the role")
     wait_for_membership(engine, node, ("follower", "leader") if role == "manager" else ("worker",), timeout=timeout)
 
 
@@ -125,6 +128,7 @@ def wait_until_drained(engine: Engine, load: Load, *, undo_to: str | None, timeo
         last[:] = undrained(load, engine.tasks())
         return last
 
+    reached("wait until it is drained")
     try:
         wait_for(look, lambda reasons: not reasons, attempted=attempted, timeout=timeout, tolerate=_PASSING)
     except SwarmError as error:
@@ -149,6 +153,7 @@ def remove_node(engine: Engine, node: Node, *, demote: bool, force: bool, timeou
     """Remove a node, after demoting it when it is a member of the raft cluster."""
     if demote:
         change_node(engine, node, role="worker", availability=None, labels=None, timeout=timeout)
+    reached("remove the node")
     engine.remove_node(node.id, force=force)
     wait_for_membership(engine, node, ("absent",), timeout=timeout)
 
@@ -196,6 +201,7 @@ def join_swarm(
         Refused: The token was that of the other role.
         TimedOut: This host has not become what it should, or is still trying.
     """
+    reached("join")
     try:
         engine.join(
             token=token,
@@ -209,6 +215,7 @@ def join_swarm(
     except SwarmError as error:
         if survey(engine, timeout=0).state == "inactive":
             raise _explained(error, remote_addresses) from error
+    reached("wait until it has joined")
     return _wait_until_member(engine, role, timeout=timeout)
 
 
@@ -284,8 +291,10 @@ def leave_swarm(engine: Engine, *, force: bool, timeout: float) -> Survey:
     Raises:
         TimedOut: It still is.
     """
+    reached("leave")
     with contextlib.suppress(Unsettled):  # it first stops the tasks, which may take longer than we wait for an answer
         engine.leave(force=force)
+    reached("wait until it has left")
     return _wait_until_out(engine, timeout=timeout)
 
 

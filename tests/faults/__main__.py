@@ -66,6 +66,7 @@ class Queue:
                 try:
                     result = run_case(scene, case, self._seed)
                 except Exception:
+                    print(f"      {replay(case, self._seed, engine)}", flush=True)
                     traceback.print_exc()
                     scene.stale = True
                     continue

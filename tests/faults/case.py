@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any
 from faults.injections import FAULTS, Hit, TooLate
 from faults.judge import UNHEALTHY, busy, unfinished, violations
 from faults.operations import OPERATIONS
+from faults.points import ROOT
 from faults.scene import Scene
 from faults.table import Case
 from faults.writer import Writer
@@ -26,6 +28,8 @@ from quorate_lab.errors import LabError
 
 ALONE, RERUN, FAILED = "survived alone", "survived after a rerun", "FAILED"
 _HEALTHY = 150
+#: What the playbooks of each case have printed.
+LOGS = ROOT / "build/faults/logs"
 
 
 @dataclass
@@ -62,7 +66,12 @@ def run_case(scene: Scene, case: Case, seed: int) -> Result:
     result = Result(case.operation, str(case.point), case.fault, seed=seed, engine=scene.lab.engine)
     result.date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     random = Random(f"{seed} {case}")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    scene.log = LOGS / (re.sub(r"\W+", "_", str(case)) + ".log")
+    scene.log.unlink(missing_ok=True)
     delay = random.choice([0.0, random.uniform(0, 0.4)])
+    if OPERATIONS[case.operation].short and case.fault == "kill_module":
+        delay = 0.0  # the module may have told its result and not be gone yet
     for seconds in (delay, 0.0):
         try:
             _Attempt(scene, case, result, random, seconds).run()
@@ -95,7 +104,8 @@ class _Attempt:
 
     def run(self) -> None:
         scene, operation, result = self.scene, self.operation, self.result
-        scene.make_healthy()
+        if operation.needs_swarm(scene):
+            scene.make_healthy()
         scene.writer = Writer(scene.hosts)
         with ExitStack() as load:
             load.enter_context(scene.writer)
@@ -107,11 +117,13 @@ class _Attempt:
             hosts = operation.hosts(scene)
             self.fault.prepare(scene, hosts)
             struck = self._run_and_strike()
-            quorate = self._wait(lambda: not busy(scene) and _is_quorate(scene), operation.patience)
+            quorate = self._wait(lambda: not busy(scene), operation.patience) and self._wait(
+                lambda: _is_quorate(scene), operation.patience if operation.keeps_quorum else 5
+            )
             self._wait(lambda: _is_final(unfinished(scene, operation)), _HEALTHY if quorate else 0)
         result.before_rerun = unfinished(scene, operation)
         result.violated += violations(scene)
-        if operation.loaded and not quorate and self.case.must_stay_quorate:
+        if operation.keeps_quorum and not quorate:
             result.violated.append("the swarm did not come back by itself to a quorum and running engines")
         if result.before_rerun and not result.violated:
             self._run_again()

@@ -26,7 +26,7 @@ from quorate_lab.errors import LabError
 _PLACES = "/root /tmp /var/tmp /var/backups /dev/shm"
 _SECRET = "SWMKEY-1-[A-Za-z0-9+/]{43}|SWMTKN-1-[a-z0-9]{50}"
 
-UNHEALTHY = "does not see a healthy swarm"
+UNHEALTHY = "sees no healthy swarm"
 
 
 def busy(scene: Scene) -> list[str]:
@@ -95,10 +95,11 @@ def wrong_archive(path: Path) -> str:
 def unfinished(scene: Scene, operation: Operation) -> list[str]:
     """What must not be when the operation is done, and may be before it was run again."""
     found = busy(scene)
-    locked = [host.name for host in scene.in_state("locked")]
-    if locked:
-        found.append(f"{', '.join(locked)}: locked")
-    found += [f"{host.name} {UNHEALTHY}" for host in scene.hosts if host.pid and not is_healthy(host)]
+    for state, words in (("locked", "locked"), ("inactive", "in no swarm")):
+        names = [host.name for host in scene.in_state(state)]
+        found += [f"{', '.join(names)}: {words}"] if names else []
+    unhealthy = [host.name for host in scene.hosts if host.pid and not is_healthy(host)]
+    found += [f"{', '.join(unhealthy)} {UNHEALTHY}"] if unhealthy else []
     for host in scene.hosts:
         if host.pid:
             found += _left(host)

@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from faults.points import Point, steps_of, tasks_of
-from faults.scene import Scene
-from helpers.backup import archives
+from faults.scene import MANAGERS, Scene
+from helpers.backup import archives, ask, create_service
+from helpers.escrow import fitting_keys
+from helpers.power import cut_power
+from helpers.restore import running_tasks
 
 from quorate_lab import Host
 
@@ -29,6 +33,10 @@ class Operation:
         roles: Files of tasks that are its points.
         unreached: Points that it does not come to in these labs, and why.
         loaded: Whether the load goes on while it runs; else it ends before the loss with which the operation begins.
+        keeps_quorum: Whether a fault of one host leaves a quorum that needs no help.
+        takes_key: Whether it is given an unlock key.
+        worst: The point at which faults strike that need no more than one point.
+        short: Whether it consists of many short modules.
         patience: Seconds that the hosts get to come back by themselves after the fault.
     """
 
@@ -38,6 +46,10 @@ class Operation:
     roles: Sequence[str] = ()
     unreached: ClassVar[dict[str, str]] = {}
     loaded = True
+    keeps_quorum = True
+    takes_key = False
+    worst = ""
+    short = False
     patience = 60
 
     def points(self) -> list[Point]:
@@ -46,6 +58,10 @@ class Operation:
         if self.last:
             steps.append(Point("step", f"after {self.last}"))
         return [Point("input", "what it is given"), *tasks_of(self.roles), *steps]
+
+    def needs_swarm(self, scene: Scene) -> bool:
+        """Whether it begins with a healthy swarm."""
+        return True
 
     def start(self, scene: Scene) -> None:
         """Bring a healthy lab to where the operation begins."""
@@ -75,6 +91,7 @@ class Backup(Operation):
     name = "backup"
     modules = ("_backup",)
     last = "write and verify the archive"
+    worst = "copy"
     roles = ("backup/tasks/main.yml", "backup/tasks/one.yml")
     unreached: ClassVar[dict[str, str]] = {
         "step: hand over the leadership": "the role hands it over by swarm_node, before the module",
@@ -91,4 +108,252 @@ class Backup(Operation):
         return [] if finished else ["there is no archive"]
 
 
-OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in (Backup(),)}
+class Restore(Operation):
+    """All managers are lost, and fresh hosts have their addresses."""
+
+    name = "restore"
+    modules = ("_restore", "_force_new_cluster", "_lone_manager")
+    roles = ("restore/tasks/look.yml", "restore/tasks/restore.yml", "bring_nodes_back/tasks/main.yml")
+    unreached: ClassVar[dict[str, str]] = {
+        "step: see that no other host has the address": "only of a restore to a host with another address",
+        "step: give the workers time": "there is no worker",
+        "step: roll back": "what leads there are the faults themselves",
+        "task: Remove the entries of managers that are gone": "nobody has more managers than come back",
+    }
+    loaded = False
+    keeps_quorum = False
+    takes_key = True
+    worst = "swap the state directories"
+    patience = 100
+
+    def needs_swarm(self, scene: Scene) -> bool:
+        return scene.archive is None or not scene.lab.is_up
+
+    def start(self, scene: Scene) -> None:
+        if scene.archive is None:
+            scene.keep_archive()
+        scene.writer.acknowledged = dict(scene.archived)
+        scene.escrow.put(scene.archived_cluster, [scene.archived_key])
+        scene.replace(MANAGERS)
+
+    def target(self, scene: Scene) -> Host:
+        return scene.lab.hosts[scene.archived_host]
+
+    def hosts(self, scene: Scene) -> list[Host]:
+        return [self.target(scene)]
+
+    def variables(self, scene: Scene, *, wrong_key: bool = False) -> dict[str, Any]:
+        return {
+            "restore_host": scene.archived_host,
+            "restore_archive": str(scene.archive),
+            "restore_lost_managers": [host.address for host in scene.hosts if host.name != scene.archived_host],
+            "restore_unlock_key": WRONG_KEY if wrong_key else scene.archived_key,
+            "restore_rotate_unlock_key": False,
+            "restore_confirmed": True,
+            "restore_dead_man_timeout": 60,
+            "restore_wait_timeout": 60,
+        }
+
+    def missing(self, scene: Scene) -> list[str]:
+        cluster = str(ask(scene.manager(), "GET", "/swarm")["ID"])
+        return [] if cluster == scene.archived_cluster else [f"the swarm is {cluster}, not {scene.archived_cluster}"]
+
+
+class RecoverQuorum(Operation):
+    """Two of three managers are lost for good, and fresh hosts have their addresses."""
+
+    name = "recover_quorum"
+    modules = ("_recover", "_force_new_cluster", "_lone_manager")
+    roles = ("recover_quorum/tasks/look.yml", "recover_quorum/tasks/recover.yml", "bring_nodes_back/tasks/main.yml")
+    unreached: ClassVar[dict[str, str]] = {
+        "step: give the workers time": "there is no worker",
+        "step: roll back": "what leads there are the faults themselves",
+        "task: Clear the start limit of the engine": "the engine of the survivor runs",
+        "task: Start the engine": "the engine of the survivor runs",
+        "task: Unlock the manager": "the survivor is unlocked",
+        "task: Stop the engines of the other survivors": "there is one survivor",
+        "task: Start the engines of the other survivors again": "there is one survivor",
+        "task: Unlock them": "there is one survivor",
+    }
+    loaded = False
+    keeps_quorum = False
+    takes_key = True
+    worst = "swap the state directories"
+    patience = 100
+
+    def start(self, scene: Scene) -> None:
+        scene.replace(MANAGERS[1:])
+
+    def target(self, scene: Scene) -> Host:
+        return scene.hosts[0]
+
+    def hosts(self, scene: Scene) -> list[Host]:
+        return scene.hosts[:1]
+
+    def variables(self, scene: Scene, *, wrong_key: bool = False) -> dict[str, Any]:
+        return {
+            "recover_quorum_lost_managers": [host.address for host in scene.hosts[1:]],
+            "recover_quorum_unlock_key": WRONG_KEY if wrong_key else scene.key,
+            "recover_quorum_confirmed": True,
+            "recover_quorum_settle_timeout": 20,
+            "recover_quorum_dead_man_timeout": 60,
+            "recover_quorum_wait_timeout": 60,
+        }
+
+    def missing(self, scene: Scene) -> list[str]:
+        return []
+
+
+class RotateUnlockKey(Operation):
+    name = "rotate_unlock_key"
+    modules = ("_unlock_key",)
+    roles = ("rotate_unlock_key/tasks/main.yml", "rotate_unlock_key/tasks/one.yml", "unlock_key_escrow/tasks/write.yml")
+    unreached: ClassVar[dict[str, str]] = {
+        "step: switch autolock on": "the key is rotated",
+        "step: switch autolock off": "the key is rotated",
+        "step: look at the unlock key": "the key is rotated",
+    }
+    worst = "rotate the unlock key"
+    short = True
+
+    def args(self, scene: Scene) -> Sequence[str]:
+        return scene.escrow.args
+
+    def variables(self, scene: Scene, *, wrong_key: bool = False) -> dict[str, Any]:
+        return {**scene.escrow.configuration, "rotate_unlock_key_wait_timeout": 45}
+
+    def missing(self, scene: Scene) -> list[str]:
+        key = str(ask(scene.manager(), "GET", "/swarm/unlockkey")["UnlockKey"])
+        entries = scene.escrow.entries()
+        found = [] if entries and entries[0]["key"] == key else ["the current key is not the newest of the escrow"]
+        if [entry["key"] for entry in entries if not entry["retired"]] != [key]:
+            found.append("the escrow does not hold the current key as the only one that is in use")
+        if [host.name for host in scene.hosts if fitting_keys(host, [key]) != [key]]:
+            found.append("the current key does not open every manager")
+        if not any(entry["key"] != key for entry in entries):
+            found.append("the key was not rotated")
+        return found
+
+
+class RejoinManager(Operation):
+    """A manager that is in use, with labels and an availability of its own, leaves and joins again."""
+
+    name = "rejoin_manager"
+    modules = ("_transition",)
+    roles = (
+        "rejoin_manager/tasks/main.yml",
+        "rejoin_manager/tasks/rejoin.yml",
+        "membership/tasks/leave.yml",
+        "membership/tasks/join.yml",
+    )
+    unreached: ClassVar[dict[str, str]] = {
+        "step: wait until it is drained": "nothing is drained",
+        "task: Put aside the old state of the stopped engine of *": "the engine runs",
+        "task: Start the engine of *": "the engine runs",
+        "task: Make it a manager again where it has not left": "what leads there are the faults themselves",
+    }
+    worst = "join"
+    short = True
+
+    def start(self, scene: Scene) -> None:
+        scene.hosts[0].docker("node", "update", "--label-add", "zone=c", "--availability", "pause", "m3")
+
+    def target(self, scene: Scene) -> Host:
+        return scene.hosts[2]
+
+    def variables(self, scene: Scene, *, wrong_key: bool = False) -> dict[str, Any]:
+        return {
+            "rejoin_manager_host": "m3",
+            "rejoin_manager_confirmed": True,
+            "rejoin_manager_even_if_healthy": True,
+            "rejoin_manager_wait_timeout": 60,
+        }
+
+    def missing(self, scene: Scene) -> list[str]:
+        mine = [node for node in ask(scene.manager(), "GET", "/nodes") if node["Description"]["Hostname"] == "m3"]
+        if len(mine) != 1:
+            return [f"there are {len(mine)} nodes m3"]
+        spec = mine[0]["Spec"]
+        kept = (spec["Labels"], spec["Availability"]) == ({"zone": "c"}, "pause")
+        return [] if kept else [f"m3 has lost its labels or availability: {spec}"]
+
+
+class Unlock(Operation):
+    """All managers have lost their power and are locked."""
+
+    name = "unlock"
+    modules = ("_unlock",)
+    last = "wait for a quorum"
+    roles = ("unlock/tasks/main.yml",)
+    unreached: ClassVar[dict[str, str]] = {
+        "step: stop": "only with unlock_restart_if_stuck",
+        "step: start": "only with unlock_restart_if_stuck",
+    }
+    keeps_quorum = False
+    takes_key = True
+    worst = "unlock"
+    short = True
+
+    def start(self, scene: Scene) -> None:
+        time.sleep(2)
+        cut_power(scene.lab, *MANAGERS)
+
+    def variables(self, scene: Scene, *, wrong_key: bool = False) -> dict[str, Any]:
+        return {"unlock_keys": [WRONG_KEY] if wrong_key else [WRONG_KEY, scene.key], "unlock_wait_timeout": 40}
+
+    def missing(self, scene: Scene) -> list[str]:
+        return []
+
+
+class DrainManagers(Operation):
+    """A manager with a task of a service is drained."""
+
+    name = "drain_managers"
+    modules = ("_transition",)
+    roles = ("drain_managers/tasks/main.yml", "drain_managers/tasks/swarm.yml")
+    unreached: ClassVar[dict[str, str]] = {
+        f"step: {name}": "of changes of role and membership"
+        for name in (
+            "wait for the role",
+            "remove the node",
+            "join",
+            "wait until it has joined",
+            "leave",
+            "wait until it has left",
+        )
+    }
+    worst = "wait until it is drained"
+    short = True
+
+    def start(self, scene: Scene) -> None:
+        manager = scene.hosts[0]
+        for name in MANAGERS:
+            manager.docker("node", "update", "--availability", "active", name)
+        manager.docker("service", "rm", "web", check=False)
+        create_service(manager, "web", "--replicas", "3")
+
+    def target(self, scene: Scene) -> Host:
+        return scene.hosts[2]
+
+    def variables(self, scene: Scene, *, wrong_key: bool = False) -> dict[str, Any]:
+        return {"drain_managers_nodes": ["m3"], "drain_managers_wait_timeout": 60}
+
+    def missing(self, scene: Scene) -> list[str]:
+        manager = scene.manager()
+        (node,) = [node for node in ask(manager, "GET", "/nodes") if node["Description"]["Hostname"] == "m3"]
+        found = [] if node["Spec"]["Availability"] == "drain" else ["m3 is not drained"]
+        return found + (["tasks run on m3"] if running_tasks(manager, node["ID"]) else [])
+
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Backup(),
+        Restore(),
+        RecoverQuorum(),
+        RotateUnlockKey(),
+        RejoinManager(),
+        Unlock(),
+        DrainManagers(),
+    )
+}

@@ -16,8 +16,11 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Actions that stay on the controller and write nothing. A death before one is the same as a death before the next task.
-_THOUGHTS = re.compile(r"(ansible\.builtin\.)?(assert|debug|fail|include_role|include_tasks|set_fact|set_stats)")
+#: Actions that change nothing anywhere. A death of the controller before one is the same as before the next task.
+_THOUGHTS = re.compile(
+    r"ansible\.builtin\.(assert|debug|fail|include_role|include_tasks|set_fact|set_stats|wait_for)"
+    r"|quorate\.swarm\.swarm_(backup_info|info|quorum)"
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Point:
 
 
 def steps_of(files: Sequence[str]) -> list[Point]:
-    """The steps in these files of module_utils, in the order in which they are written."""
+    """The steps, and the other points that are named, in these files of module_utils, in the order in which they are written."""
     names = [name for file in files for name in _steps(ROOT / f"plugins/module_utils/{file}.py")]
     return [Point("step", name) for name in dict.fromkeys(names)]
 
@@ -53,7 +56,7 @@ def _steps(path: Path) -> Iterator[str]:
     }
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda node: node.lineno):
-        if not (isinstance(call.func, ast.Attribute) and call.func.attr == "step"):
+        if getattr(call.func, "attr", "") != "step" and getattr(call.func, "id", "") != "reached":
             continue
         (argument,) = call.args
         if isinstance(argument, ast.Constant):
@@ -65,7 +68,7 @@ def _steps(path: Path) -> Iterator[str]:
 
 
 def tasks_of(files: Sequence[str]) -> list[Point]:
-    """The tasks in these files of roles that touch a host or write a file, in order."""
+    """The tasks in these files of roles that may change something, in order."""
     names = [name for file in files for name in _tasks(yaml.safe_load((ROOT / "roles" / file).read_text()))]
     return [Point("task", name) for name in dict.fromkeys(names)]
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,9 +16,9 @@ from typing import Any
 
 from faults.points import Point
 from faults.writer import Writer, clear
-from helpers.backup import DIRECTORY, ask, is_healthy, wait_until_healthy
+from helpers.backup import DIRECTORY, archives, ask, is_healthy, wait_until_healthy
 from helpers.escrow import Escrow
-from helpers.power import prepared
+from helpers.power import end_soon, prepared
 from helpers.runner import AnsibleRun, Runner
 
 from quorate_lab import Host, Lab
@@ -45,6 +46,7 @@ class Scene:
         escrow: Has the key of the swarm.
         archive: A copy of an archive of the swarm on the controller, for operations that begin with a loss.
         writer: The load; knows what has to be there.
+        log: Gets what the playbooks of a case print.
     """
 
     def __init__(self, lab: Lab, runner: Runner, directory: Path) -> None:
@@ -55,8 +57,10 @@ class Scene:
         self.escrow = Escrow(directory)
         self.archive: Path | None = None
         self.archived: dict[str, int] = {}
+        self.archived_host = self.archived_cluster = self.archived_key = ""
         self.writer = Writer([])
         self.stale = True
+        self.log = directory / "log"
 
     @property
     def hosts(self) -> list[Host]:
@@ -74,10 +78,36 @@ class Scene:
         prepared(self.lab)
         wait_until_healthy(self.hosts[0])
         self.lab.write_inventory(self.inventory)
-        self.archive = None
         self.stale = False
-        key = str(self.lab.unlock_key)
-        self.escrow.put(str(ask(self.hosts[0], "GET", "/swarm")["ID"]), [key])
+        self.escrow.put(str(ask(self.hosts[0], "GET", "/swarm")["ID"]), [str(self.lab.unlock_key)])
+
+    @property
+    def key(self) -> str:
+        """The newest unlock key that is kept."""
+        return str(self.escrow.entries()[0]["key"])
+
+    def keep_archive(self) -> None:
+        """Back the healthy swarm up. Labs that follow have the same addresses, so this is done once."""
+        self.archived = dict(self.writer.acknowledged)
+        directory = self.directory / "archives"
+        run = self.play("backup", {"backup_collect_to": str(directory)})
+        (self.archive,) = directory.iterdir()
+        (self.archived_host,) = [host.name for host in self.hosts if archives(host)]
+        self.archived_cluster = str(ask(self.hosts[0], "GET", "/swarm")["ID"])
+        self.archived_key = self.key
+        assert run.rc == 0, run.readable()[-3000:]
+
+    def replace(self, names: Sequence[str]) -> None:
+        """Lose these hosts for good, and put fresh ones with their addresses in their places."""
+        addresses = {name: self.lab.hosts[name].address for name in names}
+        for name in names:
+            self.lab.hosts[name].forget_connections()
+        in_parallel(self.lab.rm, names)
+
+        def add(name: str) -> None:
+            end_soon(self.lab.add(name, address=addresses[name]))
+
+        in_parallel(add, names)
 
     def keys(self) -> list[str]:
         """All unlock keys that are kept, and the one of the swarm if it can be asked."""
@@ -180,6 +210,9 @@ class Scene:
         self, playbook: str, variables: dict[str, Any], args: Sequence[str] = (), env: dict[str, str] | None = None
     ) -> AnsibleRun:
         """Run a playbook of the collection as an operator does."""
-        return self.runner.playbook(
+        run = self.runner.playbook(
             self.lab, playbook, variables, args, check_rc=False, inventory=self.inventory, env=env, timeout=400
         )
+        with self.log.open("a") as log:
+            log.write(f"== {time.strftime('%H:%M:%S')} {playbook}: exit status {run.rc}\n{run.readable()}\n")
+        return run

@@ -15,10 +15,34 @@ from faults.points import Point
 
 #: Faults of what an operation is given; they have no other point.
 _INPUTS = ("wrong_key",)
-#: Faults that only a halted module can be hit by.
-_OF_MODULES = ("kill_module", "fill_state_disk", "fill_archive_disk", "jump_clock", "second_backup")
+#: Faults that strike an operation at its worst point alone, and why.
+_ONCE = {
+    "cut_ssh": "the module notices as little of it as of the death of the controller, and the controller sees the same at every step",
+    "jump_clock": "a module reads the clock for names and ages alone, and waits by the monotonic one",
+    "second_backup": "what keeps it away is the dead man's switch, which is armed throughout",
+}
+#: Where such a fault strikes as well.
+_MORE = {
+    ("backup", "second_backup"): ("write a settling entry", "write and verify the archive"),
+    ("backup", "jump_clock"): ("write and verify the archive",),
+}
 #: Steps during which the engine of the host is stopped.
 _STOPPED = ("copy", "start", "swap the state directories")
+#: Steps during which the swarm is not asked.
+_QUIET = ("copy", "start", "check the copy", "write and verify the archive", "after write and verify the archive")
+#: Steps of a recovery that are also those of a restore.
+_SHARED = ("look for other managers once more", "force a new cluster", "wait for the leader", "compare")
+#: Steps of changes of nodes and keys at which the network is cut.
+_SPOKEN = ("rotate the unlock key", "change the node", "join", "unlock", "wait until it is drained")
+#: Steps of a restore and a recovery that check and change nothing; the last one is the fence.
+_BEFORE = (
+    "verify the archive",
+    "extract and check a copy",
+    "check this host",
+    "see whether the quorum is lost",
+    "check the state directory",
+    "fence the other managers",
+)
 
 
 @dataclass(frozen=True)
@@ -29,11 +53,6 @@ class Case:
     point: Point
     fault: str
 
-    @property
-    def must_stay_quorate(self) -> bool:
-        """Whether the fault leaves a majority that nobody has to help."""
-        return OPERATIONS[self.operation].loaded
-
     def __str__(self) -> str:
         return f"{self.operation} | {self.point} | {self.fault}"
 
@@ -42,42 +61,61 @@ def left_out(operation: Operation, point: Point, fault: str) -> str:
     """Why a fault is left out at a point; empty when it is a case."""
     if str(point) in operation.unreached:
         return f"not reached: {operation.unreached[str(point)]}"
-    if (point.kind == "input") != (fault in _INPUTS):
-        return "a fault of what is given has no other point" if fault in _INPUTS else "nothing runs yet"
-    if point.kind == "input" and operation.name in operation_without_key:
-        return "it is given no key"
-    if point.kind == "task" and fault in _OF_MODULES:
-        return "no module runs while the controller is between two tasks"
-    if fault == "kill_engine" and point.name in _STOPPED:
+    if point.kind == "input":
+        if fault not in _INPUTS:
+            return "nothing runs yet"
+        return "" if operation.takes_key else "it is given no key"
+    if fault in _INPUTS:
+        return "a fault of what is given has no other point"
+    if point.kind == "task":
+        return (
+            ""
+            if fault == "kill_ansible"
+            else "between two tasks the hosts do nothing; they are hit at the steps of the modules"
+        )
+    return _at_step(operation, point.name, fault)
+
+
+def _at_step(operation: Operation, step: str, fault: str) -> str:
+    if fault in _ONCE and step not in (operation.worst, *_MORE.get((operation.name, fault), ())):
+        return _ONCE[fault]
+    if fault == "kill_engine" and step in _STOPPED:
         return "the engine is stopped"
-    return _of_operation(operation, point, fault)
-
-
-operation_without_key = ("backup", "drain_managers", "rejoin_manager", "rotate_unlock_key")
-
-
-def _of_operation(operation: Operation, point: Point, fault: str) -> str:
-    if fault == "truncate_archive" and (operation.name, point.name) not in (
-        ("restore", "verify the archive"),
-        ("restore", "extract and check a copy"),
+    if fault == "kill_engine" and operation.name == "restore" and step in _BEFORE:
+        return "the engine is in no swarm yet"
+    if fault in ("cut_network", "cut_leader") and operation.name in ("restore", "recover_quorum"):
+        return "no other manager is in the swarm yet"
+    if fault == "cut_leader" and operation.name == "unlock":
+        return "there is no leader yet"
+    if fault == "cut_leader" and step in _QUIET:
+        return "the module asks the swarm nothing here that it does not ask in the next step"
+    if fault == "kill_ansible" and operation.name != "backup" and step != operation.worst:
+        return "a module does not notice it, which every step of a backup and the worst one of this shows; here it is struck before each task"
+    if (
+        operation.name == "recover_quorum"
+        and step in _SHARED
+        and not (step == _SHARED[1] and fault in ("kill_module", "cut_power"))
     ):
-        return "no archive is read from here on"
-    if operation.name == "backup":
-        return _of_backup(point, fault)
-    return ""
+        return "the code is that of a restore, where it is struck"
+    if fault in ("cut_network", "cut_leader") and operation.short and step not in _SPOKEN:
+        return "it waits for the swarm as at the steps where this is struck"
+    if fault == "cut_power" and step in _BEFORE[:-1]:
+        return "nothing is changed until the last of the checks, where it is hit"
+    return _of_disks(operation, step, fault)
 
 
-def _of_backup(point: Point, fault: str) -> str:
-    if point.kind == "task" and fault != "kill_ansible":
-        return "the module is hit by it at its steps; before and after it the hosts only answer questions"
-    if fault == "fill_state_disk" and point.name not in ("write a settling entry", "copy", "check the copy"):
-        return "nothing but these steps writes there"
-    if fault == "fill_archive_disk" and point.name != "write and verify the archive":
-        return "nothing but that step writes there"
-    if fault == "cut_leader" and point.name in ("copy", "start", "check the copy", "write and verify the archive"):
-        return "the module asks the swarm nothing in that step that it does not ask in the next"
-    if fault in ("cut_network", "jump_clock", "cut_ssh", "kill_engine") and point.name.startswith("after "):
-        return "nothing is left to do but to answer"
+def _of_disks(operation: Operation, step: str, fault: str) -> str:
+    at: dict[str, dict[str, tuple[str, ...]]] = {
+        "fill_state_disk": {
+            "backup": ("copy", "check the copy"),
+            "restore": ("extract and check a copy", "swap the state directories"),
+            "recover_quorum": ("stop", "start"),
+        },
+        "fill_archive_disk": {"backup": ("write and verify the archive",)},
+        "truncate_archive": {"restore": ("verify the archive", "extract and check a copy")},
+    }
+    if fault in at and step not in at[fault].get(operation.name, ()):
+        return "no archive is read in this step" if fault == "truncate_archive" else "it writes little or nothing there"
     return ""
 
 

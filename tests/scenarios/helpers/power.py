@@ -23,9 +23,14 @@ def prepared(lab: Lab) -> Lab:
     for host in lab.hosts.values():
         wait_until(functools.partial(has_raft_log, host), timeout=30, what=f"the raft log on {host.name}")
         host.run("""mkdir -p /etc/docker && echo '{"debug": true}' > /etc/docker/daemon.json""")
-        host.run("mkdir -p /etc/systemd/system/docker.service.d")
-        host.run("printf '[Service]\\nTimeoutStopSec=5s\\n' > /etc/systemd/system/docker.service.d/lab.conf")
+        end_soon(host)
     return lab
+
+
+def end_soon(host: Host) -> None:
+    """Let systemd kill the engine of *host* soon when it does not stop; from its next boot on."""
+    host.run("mkdir -p /etc/systemd/system/docker.service.d")
+    host.run("printf '[Service]\\nTimeoutStopSec=5s\\n' > /etc/systemd/system/docker.service.d/lab.conf")
 
 
 def has_raft_log(host: Host) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import fcntl
 import gzip
 import hashlib
 import io
@@ -13,6 +14,7 @@ import json
 import os
 import subprocess
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -574,11 +576,52 @@ def test_prune_spares_the_newest_sound_archive(backups: Path) -> None:
 
 def test_prune_removes_what_a_killed_backup_left(backups: Path) -> None:
     dead = backups / ".swarm_blue_nodeid_20261001T000000Z.tar.gz.abc123.partial"
-    fresh = backups / ".swarm_blue_nodeid_20261123T000000Z.tar.gz.abc123.partial"
+    written = backups / ".swarm_blue_nodeid_20261001T000000Z.tar.gz.abc124.partial"
     foreign = backups / ".swarm_notes.partial"
-    for path in (dead, fresh, foreign):
+    for path in (dead, written, foreign):
         path.touch()
-    for path in (dead, foreign):
         os.utime(path, (time.time() - 90_000,) * 2)
+    with open(written, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert module.prune(backups, cluster="clusterid", node="nodeid", keep=5) == []
+    assert (dead.exists(), written.exists(), foreign.exists()) == (False, True, True)
+
+
+def test_prune_goes_by_the_age_where_files_cannot_be_locked(backups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*dummy: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    dead = backups / ".swarm_blue_nodeid_20261001T000000Z.tar.gz.abc123.partial"
+    fresh = backups / ".swarm_blue_nodeid_20261123T000000Z.tar.gz.abc123.partial"
+    for path in (dead, fresh):
+        path.touch()
+    os.utime(dead, (time.time() - 90_000,) * 2)
     assert module.prune(backups, cluster="clusterid", node="nodeid", keep=5) == []
-    assert (dead.exists(), fresh.exists(), foreign.exists()) == (False, True, True)
+    assert (dead.exists(), fresh.exists()) == (False, True)
+
+
+def test_a_partial_file_is_locked_until_it_has_its_name(
+    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it is verified; and one that a retention run took before it was locked is made anew."""
+    made = tempfile.mkstemp
+    locks: list[str] = []
+
+    def taken_once(**options: Any) -> Any:
+        descriptor, path = made(**options)
+        if not locks:
+            os.unlink(path)
+        locks.append(path)
+        return descriptor, path
+
+    def verify(path: Path, **options: Any) -> module.ArchiveFacts:
+        with open(path, "rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return verified(path, **options)
+
+    verified = module.verify
+    monkeypatch.setattr("tempfile.mkstemp", taken_once)
+    monkeypatch.setattr(module, "verify", verify)
+    assert write(state_dir, tmp_path / "backups").exists()
+    assert len(locks) == 2

@@ -53,5 +53,5 @@ def test_every_point_is_hit_or_has_a_reason() -> None:
         for point in points:
             reasons = [left_out(operation, point, fault) for fault in FAULTS]
             assert ((operation.name, point) in hit) == (not all(reasons)), point
-            if str(point) not in operation.unreached and point.kind != "input":
-                assert (operation.name, point) in hit, f"no fault at {operation.name} {point}"
+            somewhere = point in {point for dummy, point in hit}  # two operations may share a step
+            assert somewhere or point.kind == "input" or str(point) in operation.unreached, f"no fault at {point}"

@@ -19,17 +19,21 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / place) for place in ("tests/scenarios", "tests/lab", "build")]
 
-from common import FIGURES, Bench, save  # noqa: E402
+from common import FIGURES, ROUNDS, Bench, save  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what the collection costs.")
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
-    wanted = parser.parse_args().figures
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="how often everything is measured (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    wanted = options.figures
     if unknown := sorted(set(wanted) - set(FIGURES)):
         parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     engine = os.environ.get("QUORATE_ENGINE") or "20.10"
-    with Bench(engine) as bench:
+    with Bench(engine, options.rounds) as bench:
         for name in [name for name in FIGURES if not wanted or name in wanted]:
             began, load = time.monotonic(), os.getloadavg()[0]
             print(f"{name} (load average {load:.2f})", flush=True)

@@ -10,7 +10,7 @@ import functools
 import time
 from pathlib import Path
 
-from common import Bench, Host, Lab, Series, of_swarm, playbook, rounds
+from common import Bench, Host, Lab, Series, of_swarm, playbook
 from helpers.backup import api_gaps, leader, wait_until_healthy
 from helpers.restore import engine_off, engine_on
 
@@ -19,6 +19,10 @@ ABOUT = """
 The longest time without an answer of `GET /nodes` on any other manager of three, asked every 0.1 s, while one of them is
 backed up by the playbook, or while its engine is just stopped and started. The leader is backed up with `backup_leader:
 step_down`. What is measured of a swarm that nobody touches is the time between two questions.
+"""
+REMAINS = """
+The backup of a follower blocks nobody. When the leader steps down, the others elect another one at once; that election is
+what there is beyond the swarm that nobody touches. Just stopped, a leader is missed for seconds before there is an election.
 """
 
 FOLLOWER, LEADER = "a follower", "the leader"
@@ -70,7 +74,7 @@ def measure(bench: Bench) -> list[Series]:
     with bench.directory() as directory:
         probed = Probed(of_swarm(bench), directory / "inventory")
         for which in (FOLLOWER, LEADER):
-            found = rounds(
+            found = bench.rounds(
                 {
                     "restart": functools.partial(probed.restarted, which),
                     "backup": functools.partial(probed.backed_up, which),

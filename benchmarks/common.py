@@ -53,6 +53,9 @@ usage = resource.getrusage(resource.RUSAGE_CHILDREN)
 seconds = time.monotonic() - begin
 print(json.dumps([done.returncode, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, done.stdout]))
 """
+#: Lines of Ansible's log: with which a task begins, and which comes after the last one.
+_TASK = re.compile(r"^(\S+ \S+) .*\| TASK \[(?:[\w.]+ : )?(.*?)\] \*", re.MULTILINE)
+_RECAP = re.compile(r"^(\S+ \S+) .*\| PLAY RECAP", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -91,17 +94,8 @@ class Series:
         return None
 
 
-def rounds(subjects: Mapping[str, Callable[[], Any]], count: int = ROUNDS) -> dict[str, list[Any]]:
-    """Measure all subjects *count* times, in turns from the first to the last and from the last to the first."""
-    found: dict[str, list[Any]] = {name: [] for name in subjects}
-    for number in range(count):
-        for name in list(subjects) if number % 2 == 0 else reversed(list(subjects)):
-            found[name].append(subjects[name]())
-            print(f"  {number + 1}/{count} {name}: {_brief(found[name][-1])}", flush=True)
-    return found
-
-
 def _brief(value: Any) -> str:
+    value = value[0] if isinstance(value, tuple) else value
     return f"{value:.3f}" if isinstance(value, float) else str(value)[:60]
 
 
@@ -151,6 +145,17 @@ def playbook(
     return time.monotonic() - began
 
 
+def tasks_of(log: str) -> list[tuple[str, float]]:
+    """The tasks of a run with ANSIBLE_LOG_PATH, in order, with the seconds until the next one began."""
+    begun = [(_moment(when), name) for when, name in _TASK.findall(log)]
+    ends = [*(when for when, dummy in begun[1:]), _moment(_RECAP.findall(log)[0])]
+    return [(name, end - when) for (when, name), end in zip(begun, ends, strict=True)]
+
+
+def _moment(text: str) -> float:
+    return datetime.datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").timestamp()
+
+
 def execute(command: Sequence[str], environment: Mapping[str, str] | None = None, input: str | None = None) -> str:
     """Run a command of this machine that must succeed, and return what it printed."""
     done = subprocess.run(command, env=environment, input=input or "", capture_output=True, text=True, check=False)
@@ -189,10 +194,11 @@ def tool(name: str) -> str:
 
 
 class Bench:
-    """The labs of a run: one at a time, and kept from one figure to the next when both want the same."""
+    """A run: how often things are measured, and the labs, one at a time, kept for the next figure when it wants the same."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: str, count: int = ROUNDS) -> None:
         self.engine = engine
+        self.count = count
         #: Megabytes that backups have taken at most, by the size of the state.
         self.peaks: dict[str, list[float]] = {}
         self._stack = ExitStack()
@@ -204,6 +210,19 @@ class Bench:
 
     def __exit__(self, *dummy: object) -> None:
         self._stack.close()
+
+    def rounds(self, subjects: Mapping[str, Callable[[], Any]], *, more: int = 0) -> dict[str, list[Any]]:
+        """Measure all subjects in turns, from the first to the last and from the last to the first.
+
+        Some, which vary by chance, need *more* rounds than others.
+        """
+        found: dict[str, list[Any]] = {name: [] for name in subjects}
+        count = self.count + more
+        for number in range(count):
+            for name in list(subjects) if number % 2 == 0 else reversed(list(subjects)):
+                found[name].append(subjects[name]())
+                print(f"  {number + 1}/{count} {name}: {_brief(found[name][-1])}", flush=True)
+        return found
 
     def lab(self, kind: str, make: Callable[[Lab], Any]) -> Any:
         """Return what *make* has made of a fresh lab, which is not yet up; what there is of another kind is taken down."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from common import MEGABYTE, ROUNDS, SMALL, Bench, Host, Series, medians, of_two_sizes, rounds, sent_module
+from common import LARGE, MEGABYTE, SMALL, Bench, Host, Series, medians, of_two_sizes, sent_module
 
 TITLE = "Downtime of a manager"
 ABOUT = """
@@ -72,7 +72,7 @@ print(json.dumps([done.returncode, gap, resource.getrusage(resource.RUSAGE_CHILD
 
 
 #: The start of an engine takes about a second more or less, by chance, which only a large state outweighs.
-ROUNDS_OF = {SMALL: 11}
+MORE_ROUNDS = {SMALL: 4, LARGE: 0}
 
 
 def downtime(host: Host, command: str) -> tuple[float, int, str]:
@@ -88,13 +88,13 @@ def measure(bench: Bench) -> list[Series]:
     series = []
     for (size, (lab, host)), goal in zip(of_two_sizes(bench).items(), (1.05, 1.10), strict=True):
         module = sent_module(lab, host, "swarm_backup", allow_control_plane_outage=True, keep=1)
-        found = rounds(
+        found = bench.rounds(
             {
                 "restart": partial(downtime, host, RESTART),
                 "swarm_backup": partial(downtime, host, module),
                 "stop, tar czf, start": partial(downtime, host, BY_HAND),
             },
-            ROUNDS_OF.get(size, ROUNDS),
+            more=MORE_ROUNDS[size],
         )
         values = {name: [seconds for seconds, *dummy in several] for name, several in found.items()}
         backups = found["swarm_backup"]

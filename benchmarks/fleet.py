@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from common import Bench, Lab, Series, forget_connections, playbook, rounds
+from common import Bench, Lab, Series, forget_connections, playbook
 from helpers.backup import write_inventory
 
 from quorate_lab import swarm
@@ -53,5 +53,5 @@ def backup_of(lab: Lab, count: int, directory: Path) -> Callable[[], float]:
 def measure(bench: Bench) -> list[Series]:
     lab = bench.lab("six swarms", six)
     with bench.directory() as directory:
-        found = rounds({names(count): backup_of(lab, count, directory) for count in COUNTS})
+        found = bench.rounds({names(count): backup_of(lab, count, directory) for count in COUNTS})
     return [Series("backup", "s", names(1), found, goals={names(6): 1.5})]

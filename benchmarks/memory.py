@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from common import LARGE, MEGABYTE, ROUNDS, SIZES, SMALL, Bench, Series, measured, of_two_sizes, rounds, sent_module
+from common import LARGE, MEGABYTE, SIZES, SMALL, Bench, Series, measured, of_two_sizes, sent_module
 
 TITLE = "Memory of a backup"
 ABOUT = """
@@ -19,7 +19,7 @@ of it. A run that measures the downtime too takes the backups of that figure.
 
 def measure(bench: Bench) -> list[Series]:
     if bench.peaks:
-        return [series({size: bench.peaks[size][:ROUNDS] for size in SIZES})]
+        return [series({size: bench.peaks[size][: bench.count] for size in SIZES})]
     hosts = of_two_sizes(bench)
     commands = {
         size: sent_module(lab, host, "swarm_backup", allow_control_plane_outage=True, keep=1)
@@ -31,7 +31,7 @@ def measure(bench: Bench) -> list[Series]:
         host.run(["systemctl", "reset-failed", "docker.service", "docker.socket"])
         return measured(host, commands[size]).memory / MEGABYTE
 
-    return [series(rounds({SMALL: lambda: peak(SMALL), LARGE: lambda: peak(LARGE)}))]
+    return [series(bench.rounds({SMALL: lambda: peak(SMALL), LARGE: lambda: peak(LARGE)}))]
 
 
 def series(found: Mapping[str, Sequence[float]]) -> Series:

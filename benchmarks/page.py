@@ -67,7 +67,7 @@ def rows_of(series: Series) -> Iterator[list[str]]:
         row = [series.case, subject, spread(series.ratios(subject)), goal(series, subject)]
         row += [short(statistics.median(series.values[name])) for name in (subject, series.baseline)]
         if series.memory:
-            row += [short(max(series.memory[name])) for name in (subject, series.baseline)]
+            row += [short(max(series.memory[name])) for name in (subject, series.baseline) if name in series.memory]
         yield row
 
 
@@ -77,7 +77,7 @@ def section(name: str, result: Mapping[str, Any], all_series: Sequence[Series]) 
     first = all_series[0]
     header = ["case", "what", f"times {first.baseline}", "goal", first.unit, f"{first.baseline}, {first.unit}"]
     if first.memory:
-        header += ["MB of memory", f"{first.baseline}, MB"]
+        header += ["MB of memory", *([f"{first.baseline}, MB"] if first.baseline in first.memory else [])]
     lines = [
         *(f"## {figure.TITLE}", "", figure.ABOUT.strip(), ""),
         *(f"![{figure.TITLE}](../docs/benchmarks/{name}.svg)", ""),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from common import Bench, Host, Lab, Series, execute, forget_connections, of_swarm, playbook, rounds
+from common import Bench, Host, Lab, Series, execute, forget_connections, medians, of_swarm, playbook, tasks_of
 from helpers.backup import ask, wait_until_healthy
 from helpers.restore import managers
 
@@ -28,6 +29,9 @@ the state that it forces a new cluster on. It cannot recover an autolocked swarm
 """
 
 TOTAL, QUORUM = "total loss", "quorum lost"
+#: Tasks that the page names; and what comes before the first one and behind the last one.
+LONGEST = 6
+OUTSIDE = "start and end of Ansible"
 #: Arguments: the ssh command without the host, the archive or nothing, the address to begin with, the others.
 SCRIPT = r"""
 set -eu
@@ -58,6 +62,8 @@ class Lost:
     def __init__(self, lab: Lab, directory: Path) -> None:
         self.lab = lab
         self.inventory = lab.write_inventory(directory / "inventory")
+        self.log = directory / "log"
+        self.tasks: dict[str, list[dict[str, float]]] = {"restore": [], "recover_quorum": []}
         self.names = list(lab.hosts)
         archives = directory / "archives"
         variables = {"backup_hosts": ["m2"], "backup_leader": "step_down", "backup_collect_to": str(archives)}
@@ -82,6 +88,21 @@ class Lost:
             wait_until(knows, timeout=120, what=f"{first} to know that the quorum is lost")
         return hosts
 
+    def _played(self, name: str, variables: Mapping[str, Any]) -> None:
+        self.log.unlink(missing_ok=True)
+        seconds = playbook(self.inventory, name, variables, {"ANSIBLE_LOG_PATH": str(self.log)})
+        tasks: dict[str, float] = {}
+        for task, took in tasks_of(self.log.read_text()):
+            tasks[task.lower()] = tasks.get(task.lower(), 0.0) + took
+        self.tasks[name].append({**tasks, OUTSIDE: seconds - sum(tasks.values())})
+
+    def spent(self, name: str) -> dict[str, float]:
+        """The median seconds of the tasks that take the most, and of all others together."""
+        seconds = medians(self.tasks[name])
+        longest = sorted(seconds, key=lambda task: -seconds[task])[:LONGEST]
+        rest = sum(took for task, took in seconds.items() if task not in longest)
+        return {**{task: took for task, took in seconds.items() if task in longest}, "all other tasks": rest}
+
     def _ended(self, hosts: list[Host], began: float) -> float:
         wait_until(lambda: managers(hosts[0]) == set(self.names), timeout=120, what="three managers")
         seconds = time.monotonic() - began
@@ -103,8 +124,7 @@ class Lost:
     def restored(self) -> float:
         hosts = self.lose("m2", all_of_them=True)
         began = time.monotonic()
-        playbook(
-            self.inventory,
+        self._played(
             "restore",
             {
                 "restore_host": "m2",
@@ -119,17 +139,17 @@ class Lost:
         hosts = self.lose("m1", all_of_them=False)
         began = time.monotonic()
         variables = {"recover_quorum_lost_managers": ["m2", "m3"], "recover_quorum_confirmed": True}
-        playbook(self.inventory, "recover_quorum", variables)
+        self._played("recover_quorum", variables)
         return self._ended(hosts, began)
 
 
 def measure(bench: Bench) -> list[Series]:
     with bench.directory() as directory:
         lost = Lost(of_swarm(bench), directory)
-        total = rounds({"script": lost.by_script("m2", all_of_them=True), "restore": lost.restored})
-        quorum = rounds({"script": lost.by_script("m1", all_of_them=False), "recover_quorum": lost.recovered})
+        total = bench.rounds({"script": lost.by_script("m2", all_of_them=True), "restore": lost.restored})
+        quorum = bench.rounds({"script": lost.by_script("m1", all_of_them=False), "recover_quorum": lost.recovered})
     bench.release()
     return [
-        Series(TOTAL, "s", "script", total, goals={"restore": 1.2}),
-        Series(QUORUM, "s", "script", quorum, goals={"recover_quorum": 1.2}),
+        Series(TOTAL, "s", "script", total, goals={"restore": 1.2}, spent=lost.spent("restore")),
+        Series(QUORUM, "s", "script", quorum, goals={"recover_quorum": 1.2}, spent=lost.spent("recover_quorum")),
     ]

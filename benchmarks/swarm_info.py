@@ -11,7 +11,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import MEGABYTE, Bench, Host, Series, measured, of_swarm, rounds, sent_module
+from common import MEGABYTE, Bench, Host, Series, measured, of_swarm, sent_module
 from helpers.backup import ask
 
 TITLE = "swarm_info on a large swarm"
@@ -70,7 +70,7 @@ def measure(bench: Bench) -> list[Series]:
                 time.sleep(1)
         there = wanted
         case = f"{wanted:,} services ({calls_of(host, module)} requests)"
-        found = rounds({"by hand": lambda: measured(host, BY_HAND), "swarm_info": lambda: measured(host, module)})
+        found = bench.rounds({"by hand": lambda: measured(host, BY_HAND), "swarm_info": lambda: measured(host, module)})
         seconds = {name: [each.seconds for each in several] for name, several in found.items()}
         memory = {name: [each.memory / MEGABYTE for each in several] for name, several in found.items()}
         series.append(Series(case, "s", "by hand", seconds, memory=memory))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from common import Bench, Host, Series, measured, of_two_sizes, rounds, sent_module
+from common import Bench, Host, Series, measured, of_two_sizes, sent_module
 
 TITLE = "Verifying an archive"
 ABOUT = """
@@ -35,5 +35,5 @@ def measure(bench: Bench) -> list[Series]:
             host.run(f"rm -rf /root/{level} && mv /root/sent-swarm_backup_info /root/{level}")
             module = module.replace("/root/sent-swarm_backup_info", f"/root/{level}")
             subjects[f"level {level}"] = seconds_of(host, module)
-        series.append(Series(f"{size} of state", "s", "gzip -t", rounds(subjects)))
+        series.append(Series(f"{size} of state", "s", "gzip -t", bench.rounds(subjects)))
     return series

@@ -46,6 +46,7 @@ HELP = {
     "last_backup_timestamp_seconds": "When the last good backup was made, in seconds since 1970.",
     "last_backup_size_bytes": "Size of the archive of the last good backup.",
     "backup_duration_seconds": "How long the last good backup took.",
+    "backup_copied": "Whether the copy of the last good backup in this place was read back and found to be the same.",
     "manager_downtime_seconds": "How long the manager was stopped for the last good backup.",
     "last_verification_timestamp_seconds": "When an archive was last found to be good, in seconds since 1970, by level.",
     "last_verified_archive_timestamp_seconds": "When the archive was made that was found to be good, in seconds since 1970, by level.",
@@ -61,7 +62,7 @@ def prometheus_metrics(result: t.Any, kind: str, *, now: float | None = None) ->
 
     Args:
         result: What the run returned: the verdict of health_verdict (kind C(health)), the result of swarm_backup
-            (C(backup)), or the fact of the role verify_backup (C(verify)).
+            with the C(copies) of its archive (C(backup)), or the fact of the role verify_backup (C(verify)).
         kind: What the run was.
         now: Seconds since 1970.
 
@@ -151,6 +152,8 @@ def _backup(result: Info) -> t.Iterator[Sample]:
     yield "last_backup_timestamp_seconds", {}, moment(result["manifest"]["created"])
     yield "last_backup_size_bytes", {}, result["size"]
     yield "backup_duration_seconds", {}, _duration(result["steps"])
+    for copy in result.get("copies") or ():
+        yield "backup_copied", {"target": copy["target"]}, not copy["problem"]
     yield "manager_downtime_seconds", {}, round(result["downtime"], 3)
 
 

@@ -11,6 +11,10 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +47,8 @@ class Awx:
         self.folder = folder
         self.artifacts: dict[str, Any] = {}
 
-    def job(self, number: int, playbook: str, **answers: Any) -> str:
-        """Run a job with the answers to its survey, or their defaults, and return what it printed."""
+    def job(self, number: int, playbook: str, *, fails: bool = False, **answers: Any) -> str:
+        """Run a job with the answers to its survey, or their defaults, and return what it printed; see how it ended."""
         private = self.folder / f"awx_{number}"
         project = private / "project"
         shutil.copytree(EXAMPLE, project)
@@ -80,7 +84,7 @@ class Awx:
         environment["HOME"] = str(self.folder)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
         check_no_secret(done.stdout + done.stderr, command)
-        assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+        assert (done.returncode != 0) == fails, (done.stdout + done.stderr)[-6000:]
         events = (private / "artifacts" / str(number) / "job_events").glob("*.json")
         for path in events:
             event = json.loads(path.read_text())
@@ -120,3 +124,53 @@ def test_nightly_workflow(lab: Lab, tmp_path: Path) -> None:
     assert made["archive"] in page
     assert missing not in page, "the verdict of the first job stands in the place of a new one"
     assert sorted(awx.artifacts) == ["quorate_backup", "quorate_health", "quorate_report", "quorate_verify_backup"]
+
+
+def test_people_are_told_why_the_workflow_failed(lab: Lab, tmp_path: Path) -> None:
+    """The survey lets the job fail for a swarm that stands the loss of no manager, and for one without a backup."""
+    awx = Awx(lab, tmp_path)
+    awx.job(1, "health", fails=True)
+    failures = awx.artifacts["quorate_health"]["failures"]
+    assert failures
+    with webhook() as (url, posted):
+        printed = awx.job(2, "notify", notify_url=url, awx_workflow_job_id=7)
+    (text,) = [message["text"] for message in posted]
+    assert text == f"Swarm workflow 7 failed. {' '.join(failures)}"
+    assert url not in printed
+
+
+def test_people_are_told_of_a_copy_that_failed(lab: Lab, tmp_path: Path) -> None:
+    awx = Awx(lab, tmp_path)
+    copies = [{"to": "restic", "repository": "/srv/not-there", "password": "kept-from-everybody"}]
+    awx.job(1, "backup", fails=True, backup_allow_control_plane_outage="true", backup_copies=copies)
+    (made,) = awx.artifacts["quorate_backup"]["swarms"]
+    assert made["archive"]
+    with webhook() as (url, posted):
+        awx.job(2, "notify", notify_url=url)
+    (text,) = [message["text"] for message in posted]
+    assert text == f"Swarm workflow failed. {made['problem']}"
+    assert "restic repository /srv/not-there" in text
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address that takes messages as a chat does, and the messages."""
+    posted: list[dict[str, Any]] = []
+
+    class Chat(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_words: Any) -> None:
+            """Print nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Chat) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook/s3cr3t", posted
+        finally:
+            server.shutdown()
+            thread.join()

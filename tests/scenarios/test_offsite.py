@@ -24,7 +24,7 @@ import pytest
 from conftest import LabFactory
 from helpers.backup import SecretWatch, archives, create_service, is_healthy, repeated, summary
 from helpers.restore import identity, local
-from helpers.runner import AnsibleRun, RunPlaybook, collections_path
+from helpers.runner import STATS, AnsibleRun, RunPlaybook, collections_path
 
 from quorate_lab import Host, Lab
 
@@ -169,7 +169,9 @@ def test_copies_that_fail_are_named_after_the_engine_is_up_again(scene: Scene, p
         {"to": "restic", "repository": "/srv/not-mounted", "password": PASSWORD},
         {"to": "controller", "directory": str(scene.here / "good")},
     ]
-    ran = run(scene, playbook, "backup", {**ALONE, "backup_copies": copies}, check_rc=False)
+    metrics = {"backup_metrics_directory": str(scene.here / "metrics")}
+    (scene.here / "metrics").mkdir()
+    ran = run(scene, playbook, "backup", {**ALONE, "backup_copies": copies, **metrics}, check_rc=False)
     assert ran.rc != 0
     assert is_healthy(scene.manager)
     (new,) = set(archives(scene.manager)) - set(before)
@@ -184,6 +186,14 @@ def test_copies_that_fail_are_named_after_the_engine_is_up_again(scene: Scene, p
     assert line.count(f"It is kept as {new} on m1") == 3
     assert line.count("run quorate.swarm.copy_archive with copy_archive_host=m1") == 3
     assert [path.name for path in (scene.here / "good").iterdir()] == [Path(new).name]
+    (written,) = (scene.here / "metrics").iterdir()
+    copied = re.findall(r'^quorate_swarm_backup_copied{.*target="(.*)"} (.)$', written.read_text(), re.MULTILINE)
+    assert copied == [
+        ("/srv/full on store", "0"),
+        ("restic repository /srv/restic", "0"),
+        ("restic repository /srv/not-mounted", "0"),
+        (f"{scene.here / 'good'} on the controller", "1"),
+    ]
     # and what it says helps
     on(scene.store, "/srv/full").unlink()
     again = {"copy_archive_host": "m1", "copy_archive_copies": copies[:1]}
@@ -240,6 +250,78 @@ def test_archives_are_verified_where_they_are(scene: Scene, playbook: RunPlayboo
     ran = run(scene, playbook, "verify_backup", given)
     assert "1 of 1 archives good at level raft" in ran.stdout
     assert not list(on(scene.manager, "/tmp").glob("quorate-swarm-*"))
+
+
+@pytest.mark.long
+def test_an_archive_that_cannot_be_brought_is_not_good_and_the_others_are_verified(
+    scene: Scene, playbook: RunPlaybook
+) -> None:
+    directory = on(scene.store, "/srv/encrypted")
+    (good,) = directory.iterdir()
+    bad = directory / re.sub(r"_\d{8}T", "_29991231T", good.name)
+    bad.write_text("what age did not write")
+    variables = {"host": "m1", "archives_on": "store", "directory": "/srv/encrypted", "level": "raft"}
+    variables["age_identity"] = str(scene.identity)
+    try:
+        given = {f"verify_backup_{name}": value for name, value in variables.items()}
+        ran = run(scene, playbook, "verify_backup", given, check_rc=False, env=STATS)
+    finally:
+        bad.unlink()
+    assert ran.rc != 0
+    found = ran.stats["quorate_verify_backup"]["archives"]
+    assert {Path(entry["archive"]).name: entry["good"] for entry in found} == {bad.name: False, good.name: True}
+    assert "1 of 2 archives good at level raft" in ran.stdout
+    assert re.search(rf"{bad.name}: NOT GOOD: .+", ran.stdout)
+    assert not list(on(scene.manager, "/tmp").glob("quorate-swarm-*"))
+
+
+@pytest.mark.long
+def test_a_user_with_sudo_gets_the_archive_as_a_stream(scene: Scene, playbook: RunPlaybook, tmp_path: Path) -> None:
+    """Ansible slurps a file into memory when it fetches it with become; and the controller has no sudo, as with AWX."""
+    for host in (scene.manager, scene.store):
+        host.run("useradd --create-home deploy && cp -r /root/.ssh ~deploy/ && chown -R deploy: ~deploy/.ssh")
+        host.run("echo 'deploy ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deploy && chmod 440 /etc/sudoers.d/deploy")
+    sudo = tmp_path / "bin" / "sudo"
+    sudo.parent.mkdir()
+    sudo.write_text("#!/bin/sh\necho there is no sudo here >&2\nexit 1\n")
+    sudo.chmod(0o755)
+    text = scene.lab.inventory({"swarm_managers": ["m1"], "stores": ["store"]})
+    text = re.sub(r"(ansible_control_path=\S+)", r"\1-deploy", text)
+    inventory = tmp_path / "inventory"
+    inventory.write_text(text.replace("ansible_user=root", "ansible_user=deploy\nansible_become=true"))
+    environment = {"PATH": f"{sudo.parent}:{os.environ['PATH']}", "ANSIBLE_BECOME_ALLOW_SAME_USER": "true"}
+    given: dict[str, Any] = {"inventory": inventory, "env": environment}
+    for name in ("copied", "metrics", "report"):
+        (tmp_path / name).mkdir()
+    copies = [
+        {"to": "controller", "directory": str(tmp_path / "copied")},
+        {"to": "host", "host": "store", "directory": "/srv/deployed"},
+        {**scene.copies()[2], "host": "store", "repository": "/srv/restic-of-deploy"},
+        scene.copies()[3],
+    ]
+    metrics = {"backup_metrics_directory": str(tmp_path / "metrics")}
+    made = run(scene, playbook, "backup", {**ALONE, "backup_copies": copies, **metrics}, **given)
+    assert "slurp" not in made.stdout
+    (copied,) = (tmp_path / "copied").iterdir()
+    assert copied.stat().st_uid == 0
+    assert on(scene.store, f"/srv/deployed/{copied.name}").read_bytes() == copied.read_bytes()
+    where: dict[str, dict[str, Any]] = {
+        "store": {"archives_on": "store", "directory": "/srv/deployed"},
+        "controller": {"archives_on": "controller", "directory": str(copied.parent)},
+        "restic": {"archives_on": "restic", "restic": copies[2], "newest": 1},
+    }
+    for place, variables in where.items():
+        wanted = {f"verify_backup_{name}": value for name, value in variables.items()}
+        verified = run(scene, playbook, "verify_backup", {"verify_backup_host": "m1", **wanted}, **given)
+        assert "1 of 1 archives good" in verified.stdout, place
+        assert "slurp" not in verified.stdout, place
+    health = {"fail_on": "never", "backups_on": "controller", "backup_directory": str(copied.parent)}
+    health["metrics_directory"] = str(tmp_path / "metrics")
+    run(scene, playbook, "health", {f"health_{name}": value for name, value in health.items()}, **given)
+    run(scene, playbook, "report", {"report_directory": str(tmp_path / "report")}, **given)
+    assert len(list((tmp_path / "metrics").iterdir())) == len(list((tmp_path / "report").iterdir())) == 2
+    for host in (scene.manager, scene.store):
+        assert not [path for name in ("tmp", "var/tmp") for path in on(host, name).glob("quorate-swarm-*")]
 
 
 @pytest.mark.long

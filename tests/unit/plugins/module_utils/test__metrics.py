@@ -109,10 +109,13 @@ def test_what_is_not_known_is_left_out() -> None:
 
 def test_backup() -> None:
     result = {"manifest": ARCHIVE["manifest"], "size": 9, "downtime": 3.14159, "steps": ARCHIVE["boot"]["steps"]}
-    assert samples(result, "backup") == {
+    copies = [{"target": "/srv on store", "problem": None}, {"target": "restic", "problem": "Could not copy"}]
+    assert samples({**result, "copies": copies}, "backup") == {
         "last_backup_timestamp_seconds{blue}": "5",
         "last_backup_size_bytes{blue}": "9",
         "backup_duration_seconds{blue}": "3.5",
+        'backup_copied{blue,target="/srv on store"}': "1",
+        'backup_copied{blue,target="restic"}': "0",
         "manager_downtime_seconds{blue}": "3.142",
     }
 
@@ -140,6 +143,7 @@ def test_a_drill_is_told_and_kept_by_verifications_of_less() -> None:
 def test_every_metric_is_written_by_some_run() -> None:
     runs = (({"swarms": [SWARM]}, "health"), ({"level": "boot", "archives": [ARCHIVE]}, "verify"))
     backup = {"manifest": ARCHIVE["manifest"], "size": 9, "downtime": 3, "steps": []}
+    backup["copies"] = [{"target": "restic", "problem": None}]
     found = [name for result, kind in (*runs, (backup, "backup")) for name in samples(result, kind)]
     assert {name.partition("{")[0] for name in found} == set(HELP)
 

@@ -90,9 +90,9 @@ def section(name: str, result: Mapping[str, Any], all_series: Sequence[Series]) 
             lines += [f"Median seconds by step, {series.case}: {steps}.", ""]
     if hasattr(figure, "REMAINS"):
         lines += [figure.REMAINS.strip(), ""]
-    count = len(first.values[first.baseline])
+    counts = dict.fromkeys(str(len(series.values[series.baseline])) for series in all_series)
     lines += [
-        f"{count} rounds; {result['machine']}; Engine {result['engine']}; Python {result['python']}; {result['date']}; "
+        f"{' and '.join(counts)} rounds; {result['machine']}; Engine {result['engine']}; Python {result['python']}; {result['date']}; "
         f"load average {result['load']}.",
         "",
     ]

@@ -123,8 +123,7 @@ def measured(host: Host, command: str, timeout: float = 900) -> Measured:
 
 def sent_module(lab: Lab, host: Host, name: str, **arguments: Any) -> str:
     """Let Ansible run a module on *host* once, and return the command that runs it there again, without the connection."""
-    place = f"/root/sent-{name}"
-    host.run(["rm", "-rf", place])
+    place = host.run("mktemp --directory /root/sent-XXXXXX").stdout.strip()
     with TemporaryDirectory() as directory:
         inventory = lab.write_inventory(Path(directory) / "inventory")
         environment = {**environment_of_ansible(), "ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TMP": place}

@@ -19,6 +19,11 @@ ABOUT = """
 Wall seconds of the backup playbook over an inventory of so many swarms of one manager each, all on this machine: the
 controller and all hosts share its processors.
 """
+REMAINS = """
+All swarms are backed up at the same time, and one alone mostly waits: for ssh, for its engine. From two on the processors
+are the limit, because Ansible makes a process for each task of each host, and here the hosts with their engines run on
+the same processors as the controller. Hosts of their own take the work of the modules away from it.
+"""
 
 COUNTS = (1, 2, 4, 6)
 

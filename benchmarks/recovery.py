@@ -44,7 +44,7 @@ token=$($ssh "root@$first" "sh -eu" <<END
 docker swarm init --force-new-cluster --advertise-addr $first >/dev/null
 self=\$(docker node inspect self --format '{{.ID}}')
 for node in \$(docker node ls --quiet); do
-    [ "\$node" = "\$self" ] || { docker node demote "\$node"; docker node rm --force "\$node"; } >/dev/null
+    [ "\$node" = "\$self" ] || docker node rm --force "\$node" >/dev/null
 done
 docker swarm join-token --quiet manager
 END

@@ -31,9 +31,6 @@ def measure(bench: Bench) -> list[Series]:
         subjects = {"gzip -t": seconds_of(host, f"gzip -t {archive}")}
         for level in ("files", "raft"):
             module = sent_module(lab, host, "swarm_backup_info", archive=archive, level=level)
-            # both are the same module, so its second program must not take the place of the first
-            host.run(f"rm -rf /root/{level} && mv /root/sent-swarm_backup_info /root/{level}")
-            module = module.replace("/root/sent-swarm_backup_info", f"/root/{level}")
             subjects[f"level {level}"] = seconds_of(host, module)
         series.append(Series(f"{size} of state", "s", "gzip -t", bench.rounds(subjects)))
     return series

@@ -171,6 +171,7 @@ class ForceNewCluster:
         Raises:
             SwarmError: It failed. The old state is back and the engine started, or the text says what is not.
         """
+        self.state.remove_leftovers()  # a power cut takes the switch with it, and leaves a copy that may hold an opened key
         self.daemon.arm(
             seconds=self.dead_man_timeout,
             before_start=[

@@ -7,8 +7,8 @@
 Usage: .venv/bin/python tests/faults [--list] [--operation NAME] [--point NAME] [--fault NAME] [--seed N] [--engine VERSION]
                                         [--labs N] [--again] [--limit SECONDS]
 
-Without a filter all cases run that have no result yet with this seed and engine (build/faults/results.json), so that an
-interrupted run goes on where it was; a filter, or --again, runs cases again. At the end of a run without a filter the
+Without a filter all cases run that were not survived yet with this seed and engine (build/faults/results.json), so that
+an interrupted run goes on where it was; a filter, or --again, runs cases again. At the end of a run without a filter the
 results are written into docs/. The exit status is 0 when no case of this run failed.
 """
 
@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenarios"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 from faults.case import FAILED, run_case
+from faults.injections import FAULTS
 from faults.results import Results
 from faults.scene import Scene
 from faults.table import Case, all_cases, selected
@@ -104,7 +105,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="decides delays, choices and the order")
     parser.add_argument("--engine", default=os.environ.get("QUORATE_ENGINE") or "20.10")
     parser.add_argument("--labs", type=int, default=2, help="labs at the same time")
-    parser.add_argument("--again", action="store_true", help="also run cases that have a result")
+    parser.add_argument("--again", action="store_true", help="also run cases that were survived")
     parser.add_argument("--limit", type=float, default=80 * 60, help="begin no case after so many seconds")
     options = parser.parse_args()
     cases = selected(options.operation, options.point, options.fault)
@@ -119,6 +120,7 @@ def main() -> int:
     if not filtered and not options.again:
         cases = [case for case in cases if not results.has(case, options.seed, options.engine)]
     random.Random(options.seed).shuffle(cases)
+    cases.sort(key=lambda case: list(FAULTS).index(case.fault))  # a run that is interrupted has seen the worst ones
     began = time.monotonic()
     queue = Queue(cases, results, options.seed, began + options.limit)
     lanes = [

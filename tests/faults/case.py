@@ -122,12 +122,12 @@ class _Attempt:
             )
             self._wait(lambda: _is_final(unfinished(scene, operation)), _HEALTHY if quorate else 0)
         result.before_rerun = unfinished(scene, operation)
-        result.violated += violations(scene)
+        result.violated += violations(scene, archives_too=False)
         if operation.keeps_quorum and not quorate:
             result.violated.append("the swarm did not come back by itself to a quorum and running engines")
         if result.before_rerun and not result.violated:
             self._run_again()
-        result.violated += violations(scene)
+        result.violated += violations(scene, archives_too=True)
         result.seconds = None if result.violated else round(time.monotonic() - struck, 1)
         result.outcome = FAILED if result.violated else RERUN if result.before_rerun else ALONE
 
@@ -180,7 +180,7 @@ class _Attempt:
             result.help = f"{', '.join(locked)} was locked, as autolock wants it, and unlocked with the playbook unlock"
         run = scene.play(operation.name, operation.variables(scene), operation.args(scene))
         if run.rc != 0:
-            result.violated.append(f"the rerun failed: {run.readable()[-3000:]}")
+            result.violated.append(f"the rerun failed: {_why(run)}")
         if not self._wait(lambda: not unfinished(scene, operation), _HEALTHY):
             result.violated += unfinished(scene, operation)
 
@@ -190,8 +190,14 @@ class _Attempt:
         while not condition():
             if time.monotonic() > end:
                 return False
-            time.sleep(0.5)
+            time.sleep(1.5)
         return True
+
+
+def _why(run: AnsibleRun) -> str:
+    """The first thing that a run says of its failure."""
+    told = re.search(r"^(fatal|failed): .*\n(?:    .*\n)*", run.readable(), re.MULTILINE)
+    return " ".join((told[0] if told else run.readable()[-1000:]).split())[:1500]
 
 
 def _is_final(problems: list[str]) -> bool:

@@ -17,7 +17,7 @@ from random import Random
 from typing import ClassVar
 
 from faults.scene import Scene
-from helpers.backup import DIRECTORY
+from helpers.backup import DIRECTORY, wait_until_healthy
 from helpers.runner import AnsibleRun, kill_ansible
 
 from quorate_lab import Host
@@ -154,9 +154,15 @@ class FillStateDisk(FillDisk):
         """Give each host a small disk for /var/lib/docker; the lab is not used for another case."""
         scene.stale = True
         in_parallel(self._make_small, hosts)
-        for host in hosts:
+        locked = scene.in_state("locked")
+
+        def unlock(host: Host) -> None:
             with suppress(OSError):
-                host.api("POST", "/swarm/unlock", {"UnlockKey": scene.lab.unlock_key}, timeout=60)
+                host.api("POST", "/swarm/unlock", {"UnlockKey": scene.key}, timeout=60)
+
+        if len(locked) > 1:
+            in_parallel(unlock, locked)
+            wait_until_healthy(locked[0], timeout=120)
 
     @staticmethod
     def _make_small(host: Host) -> None:
@@ -213,7 +219,7 @@ class JumpClock(Fault):
     """The hosts share the clock of their kernel, so it jumps for the modules alone."""
 
     name = "jump_clock"
-    text = "the clock of the modules jumps by hours or days (libfaketime)"
+    text = "the clock of the modules jumps by hours or days until the run has ended (libfaketime)"
     environment: ClassVar[dict[str, str]] = {
         "LD_PRELOAD": f"/usr/local/lib/{_FAKETIME}",
         "FAKETIME_TIMESTAMP_FILE": "/run/faketime",
@@ -231,6 +237,13 @@ class JumpClock(Fault):
         hours = hit.random.choice([-50, -2, 2, 50])
         for host in hit.hosts:
             (host.disk / "run/faketime").write_text(f"{hours:+}h\n")
+
+    def pass_by(self, hit: Hit) -> None:
+        """Somebody sets the clock right when the run has ended."""
+        with suppress(Exception):
+            hit.run.result(timeout=300)
+        for host in hit.hosts:
+            (host.disk / "run/faketime").write_text("+0\n")
 
 
 class BackUpMeanwhile(Fault):
@@ -263,9 +276,9 @@ FAULTS: dict[str, Fault] = {
     fault.name: fault
     for fault in (
         KillModule(),
+        CutPower(),
         KillAnsible(),
         CutSsh(),
-        CutPower(),
         KillEngine(),
         FillStateDisk(),
         FillArchiveDisk(),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from faults.operations import Operation
 from faults.scene import Scene
-from helpers.backup import archives, engine_state, is_healthy, modules, traces
+from helpers.backup import DIRECTORY, WORK_FOLDERS, archives, is_healthy, modules
 from helpers.escrow import fitting_keys
 
 from quorate_lab import Host
@@ -40,15 +40,19 @@ def _busy(host: Host) -> Iterator[str]:
         return
     if modules(host):
         yield f"a module runs on {host.name}"
-    for unit in host.run("systemctl list-units --all --plain --no-legend 'quorate-swarm*'").stdout.splitlines():
+    # one command, because this is asked again and again
+    shown = host.run(
+        "systemctl show --property=ActiveState --value docker.service;"
+        "systemctl list-units --all --plain --no-legend 'quorate-swarm*'"
+    ).stdout.splitlines()
+    for unit in shown[1:]:
         yield f"{unit.split()[0]} is loaded on {host.name}"
-    state = engine_state(host)
-    if state != "active":
-        yield f"the engine of {host.name} is {state}"
+    if shown[0] != "active":
+        yield f"the engine of {host.name} is {shown[0]}"
 
 
-def violations(scene: Scene) -> list[str]:
-    """What must not be at any time: lost writes, lost keys, archives that are none."""
+def violations(scene: Scene, *, archives_too: bool) -> list[str]:
+    """What must not be at any time: lost writes, lost keys, archives that are none (which takes some seconds to see)."""
     found = []
     with suppress(LabError):
         lost = scene.writer.lost(scene.manager())
@@ -56,10 +60,17 @@ def violations(scene: Scene) -> list[str]:
             found.append(f"{len(lost)} of {len(scene.writer.acknowledged)} acknowledged writes are lost: {lost[:5]}")
     keys = scene.keys()
     for host in scene.hosts:
-        key_file = host.docker_directory / "swarm/certificates/swarm-node.key"
-        if key_file.exists() and "raft-dek" in key_file.read_text() and not fitting_keys(host, keys):
+        if _is_sealed(host) and not fitting_keys(host, keys):
             found.append(f"none of the keys that are kept opens {host.name}")
-    return found + [problem for host in scene.hosts for problem in _bad_archives(scene, host)]
+    if archives_too:
+        found += [problem for host in scene.hosts for problem in _bad_archives(scene, host)]
+    return found
+
+
+def _is_sealed(host: Host) -> bool | None:
+    """Whether the key file of a manager needs an unlock key; None where there is none."""
+    key_file = host.docker_directory / "swarm/certificates/swarm-node.key"
+    return "ENCRYPTED" in key_file.read_text() if key_file.exists() else None
 
 
 def _bad_archives(scene: Scene, host: Host) -> Iterator[str]:
@@ -109,14 +120,11 @@ def unfinished(scene: Scene, operation: Operation) -> list[str]:
 
 
 def _left(host: Host) -> Iterator[str]:
-    for trace in traces(host):
-        yield f"{trace.split()[0]} is left on {host.name}"
-    for path in host.run("ls -d /var/lib/docker/swarm.discarded-* 2>/dev/null || true").stdout.split():
-        yield f"{path} is left on {host.name}"
-    for path in archives(host):
-        if Path(path).name.startswith(".") and path.endswith(".partial"):
-            yield f"{path} is left on {host.name}"
-    for path in host.run("ls -d /tmp/quorate-swarm-* /root/.ansible/tmp/* 2>/dev/null || true").stdout.split():
-        yield f"{path} is left on {host.name}"
-    for path in host.run(f"grep -rlE '{_SECRET}' {_PLACES} 2>/dev/null || true").stdout.split():
-        yield f"{path} on {host.name} holds a secret"
+    places = f"{WORK_FOLDERS} /var/lib/docker/swarm.discarded-* {DIRECTORY}/.*.partial /tmp/quorate-swarm-* /root/.ansible/tmp/*"
+    left, dummy, secret = host.run(
+        f"ls -d {places} 2>/dev/null; echo :; grep -rlE '{_SECRET}' {_PLACES} 2>/dev/null || true"
+    ).stdout.partition(":\n")
+    yield from (f"{path} is left on {host.name}" for path in left.split())
+    yield from (f"{path} on {host.name} holds a secret" for path in secret.split())
+    if _is_sealed(host) is False:
+        yield f"the key file of {host.name} is not sealed"

@@ -29,9 +29,9 @@ class Results:
         self._entries: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
 
     def has(self, case: Case, seed: int, engine: str) -> bool:
-        """Whether there is a result of this case, with this seed and engine."""
-        entry = self._entries.get(str(case), {})
-        return (entry.get("seed"), entry.get("engine")) == (seed, engine)
+        """Whether this case was survived with this seed and engine."""
+        entry = self._entries.get(str(case), {"outcome": FAILED})
+        return entry["outcome"] != FAILED and (entry["seed"], entry["engine"]) == (seed, engine)
 
     def add(self, result: Result) -> None:
         key = f"{result.operation} | {result.point} | {result.fault}"

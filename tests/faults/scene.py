@@ -190,7 +190,7 @@ class Scene:
         wait_until(is_there, timeout=240, what=str(point), interval=0.02)
         found = [name for name, place in places.items() if place.exists()]
         if not found:
-            raise NeverReached(f"{point} was never reached:\n{run.result().readable()[-6000:]}")
+            raise NeverReached(f"{point} was never reached:\nsee {self.log}")
         pid = int(places[found[0]].read_text()) if point.kind == "step" else 0
         return [host for host in hosts if host.name in found], pid
 

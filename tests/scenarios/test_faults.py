@@ -23,11 +23,13 @@ from helpers.runner import Runner
 
 from quorate_lab.slots import borrowed_lab
 
-#: The worst moments: operation, point, fault, and what has to come of it.
+#: Bad moments: operation, point, fault, and what has to come of it.
 SELECTION = [
-    ("backup", "copy", "kill_ansible", ALONE),
-    ("backup", "stop", "kill_module", RERUN),
-    ("backup", "write and verify the archive", "fill_archive_disk", RERUN),
+    ("backup", "copy", "kill_ansible", [ALONE]),
+    ("backup", "stop", "kill_module", [RERUN]),
+    ("backup", "write and verify the archive", "fill_archive_disk", [RERUN]),
+    ("rotate_unlock_key", "Put the key into the escrow", "kill_ansible", [RERUN]),
+    ("unlock", "unlock", "kill_module", [ALONE, RERUN]),
 ]
 
 
@@ -38,10 +40,10 @@ def scene(engine: str, runner: Runner, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.mark.parametrize(("operation", "point", "fault", "outcome"), SELECTION)
-def test_fault(scene: Scene, operation: str, point: str, fault: str, outcome: str) -> None:
+def test_fault(scene: Scene, operation: str, point: str, fault: str, outcome: list[str]) -> None:
     (case,) = selected(operation, point, fault)
     result = run_case(scene, case, seed=1)
-    assert result.outcome == outcome, result
+    assert result.outcome in outcome, result
 
 
 def test_every_point_is_hit_or_has_a_reason() -> None:

@@ -213,6 +213,14 @@ def test_a_swarm_is_recovered_in_order(world: World) -> None:
     assert (world.host.switch, world.host.stale) == (None, 0)
 
 
+def test_what_a_power_cut_has_left_is_removed(world: World) -> None:
+    left = world.host.state.path.parent / ".quorate-swarm-recovery-abc123"
+    left.mkdir()
+    (left / "swarm-node.key").write_text("opened")
+    world.make()
+    assert world.names() == ["swarm", "swarm.quarantine"]
+
+
 def test_the_copy_is_made_while_the_engine_is_stopped(world: World) -> None:
     seen: list[bool] = []
     world.host.state.before["copy"] = lambda: seen.append(world.host.running)

@@ -28,9 +28,11 @@ def prepared(lab: Lab) -> Lab:
 
 
 def end_soon(host: Host) -> None:
-    """Let systemd kill the engine of *host* soon when it does not stop; from its next boot on."""
+    """Let systemd kill the engine of *host* soon when it does not stop."""
     host.run("mkdir -p /etc/systemd/system/docker.service.d")
-    host.run("printf '[Service]\\nTimeoutStopSec=5s\\n' > /etc/systemd/system/docker.service.d/lab.conf")
+    host.run(
+        "printf '[Service]\\nTimeoutStopSec=5s\\n' > /etc/systemd/system/docker.service.d/lab.conf && systemctl daemon-reload"
+    )
 
 
 def has_raft_log(host: Host) -> bool:

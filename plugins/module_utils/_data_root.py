@@ -9,8 +9,11 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 from pathlib import Path
+
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused
 
 #: Where the engine looks for its configuration unless it was started with another one (Docker docs, dockerd).
 DAEMON_JSON = Path("/etc/docker/daemon.json")
@@ -36,6 +39,26 @@ def state_directory(
     if params.get("state_directory"):
         return Path(params["state_directory"])
     return Path(engine_root_dir or _configured(arguments(), daemon_json) or DEFAULT_DATA_ROOT) / "swarm"
+
+
+def require_of_engine(directory: Path, engine_root_dir: str | None) -> None:
+    """Refuse a swarm state directory that the engine does not use; links lead where they may.
+
+    What is put there would not be what the engine starts from: its own state would become a new swarm instead.
+
+    Args:
+        directory: The state directory.
+        engine_root_dir: C(DockerRootDir) of GET /info, or None when the engine does not answer, which nothing follows from.
+
+    Raises:
+        Refused: It is another one.
+    """
+    if engine_root_dir and os.path.realpath(directory) != os.path.realpath(Path(engine_root_dir) / "swarm"):
+        raise Refused(
+            f"use {directory} as the state directory of this engine",
+            f"the engine keeps its state in {engine_root_dir}/swarm",
+            "Leave state_directory out, or give that one",
+        )
 
 
 def _configured(arguments: t.Sequence[str], daemon_json: Path) -> str | None:

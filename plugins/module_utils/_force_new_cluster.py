@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
+from ansible_collections.quorate.swarm.plugins.module_utils._data_root import require_of_engine
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     DaemonFailed,
@@ -208,6 +209,7 @@ class ForceNewCluster:
             self.engine.close()
             self.daemon.start()
             self._lone.wait_until_loaded(remedy="See journalctl -u docker")
+            require_of_engine(self.state.path, self.engine.root_dir())
         with self.steps.step("look for other managers once more"):
             peers = probe_all(other_managers(before.facts), cluster_id=before.facts.cluster_id or "")
             if self.of_itself and self._lone.members(timeout=DECISIVE if living(peers) else 0):

@@ -15,6 +15,7 @@ import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _node_key
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
+from ansible_collections.quorate.swarm.plugins.module_utils._data_root import require_of_engine
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     BadArchive,
@@ -247,6 +248,7 @@ class Recover:
             return False
         require_own_state(facts, node_id=found.local.node_id if found.local else "", addresses=self.host_addresses)
         require_key(facts, given=len(keys))
+        require_of_engine(self.state.path, self.engine.root_dir())
         self.state.require_renamable()
         self.state.require_room(self.state.size())
         with self.steps.step("fence the other managers"):

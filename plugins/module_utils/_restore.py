@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _archive, _state_facts
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
+from ansible_collections.quorate.swarm.plugins.module_utils._data_root import require_of_engine
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused, WrongKey
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import probe_all
@@ -195,6 +196,7 @@ class Restore:
             )
         self.manifest = archive.manifest or {}
         self._require_key()
+        require_of_engine(self.state.path, self.engine.root_dir())
         self.state.require_renamable()
         with self.steps.step("extract and check a copy"):
             copy = self.cluster.new_copy()

@@ -216,6 +216,7 @@ class FakeHost:
             NotedStateDir notes.
         api: The API of its engine; answers may be replaced.
         state: Its state directory.
+        root_dir: What its engine says is its data root.
         running: Whether the engine runs.
         unlocked: Whether it was unlocked since its start.
         follows: Whether its key file follows when the unlock key is changed.
@@ -234,6 +235,7 @@ class FakeHost:
         self.hostname = node
         self.addresses = [address, "127.0.0.1"]
         self.engine_version = engine
+        self.root_dir = folder
         self.effects: list[str] = []
         self.api = api
         self.state = NotedStateDir(folder / "swarm", self.effects)
@@ -437,7 +439,7 @@ class FakeHost:
             if not alone:
                 spec = info["Swarm"]["Cluster"]["Spec"]
                 spec["EncryptionConfig"]["AutoLockManagers"] = bool(self.store["unlock_key"])
-        return {**info, "ServerVersion": self.engine_version, "DockerRootDir": str(self.state.path.parent)}
+        return {**info, "ServerVersion": self.engine_version, "DockerRootDir": str(self.root_dir)}
 
     def _nodes(self) -> list[dict[str, Any]]:
         nodes: list[dict[str, Any]] = self.store["nodes"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
+from ansible_collections.quorate.swarm.plugins.module_utils._data_root import require_of_engine, state_directory
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,15 @@ def test_arguments_are_only_asked_for_when_the_engine_cannot_be() -> None:
 
     assert state_directory({}, "/engine", arguments) == Path("/engine/swarm")
     assert state_directory({"state_directory": "/given"}, None, arguments) == Path("/given")
+
+
+def test_a_directory_of_no_engine_is_refused(tmp_path: Path) -> None:
+    """A data root that is reached by a link is the engine's all the same."""
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    for directory, root in ((real, real), (link, real), (real, link)):
+        require_of_engine(directory / "swarm", str(root))
+    require_of_engine(real / "swarm", None)
+    with pytest.raises(Refused, match="the engine keeps its state in /var/lib/docker/swarm. Leave state_directory out"):
+        require_of_engine(real / "swarm", "/var/lib/docker")

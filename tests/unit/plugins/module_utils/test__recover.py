@@ -425,6 +425,11 @@ def test_a_state_directory_that_cannot_be_renamed_is_refused(world: World, monke
     assert "it is a mount point" in str(refused(world, Refused))
 
 
+def test_a_state_directory_of_no_engine(world: World) -> None:
+    world.host.root_dir = Path("/somewhere/else")
+    assert "the engine keeps its state in /somewhere/else/swarm" in str(refused(world, Refused))
+
+
 def test_room_is_needed_for_the_copy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(world.host.state, "require_room", asked.append)

@@ -359,6 +359,25 @@ def test_a_manager_that_comes_up_meanwhile_is_refused_and_everything_put_back(wo
     assert world.host.tree() == before
 
 
+def test_a_state_directory_of_no_engine_is_refused_before_anything_is_done(world: World) -> None:
+    world.put_into_old_swarm()
+    world.host.root_dir = Path("/somewhere/else")
+    with pytest.raises(Refused, match="the engine keeps its state in /somewhere/else/swarm"):
+        world.make(replace_state=True)
+    assert world.effects == []
+
+
+def test_an_engine_that_starts_from_another_directory_forms_no_new_swarm(world: World) -> None:
+    """Nobody knows where it keeps its state while it is down."""
+    world.put_into_old_swarm()
+    before = world.host.tree()
+    world.host.state.before["swap"] = lambda: setattr(world.host, "root_dir", Path("/somewhere/else"))
+    with pytest.raises(Refused, match="the engine keeps its state in /somewhere/else/swarm"):
+        world.make(replace_state=True)
+    assert world.effects == ["arm", "stop", "swap", "start", *BACK]
+    assert world.host.tree() == before
+
+
 def test_the_switch_would_put_everything_back(world: World) -> None:
     seen: list[Any] = []
     world.host.state.before["swap"] = lambda: seen.append(world.host.switch)

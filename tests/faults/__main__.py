@@ -8,8 +8,9 @@ Usage: .venv/bin/python tests/faults [--list] [--operation NAME] [--point NAME] 
                                         [--labs N] [--again] [--limit SECONDS]
 
 Without a filter all cases run that were not survived yet with this seed and engine (build/faults/results.json, or
-docs/faults.json where there is none), so that an interrupted run goes on where it was; a filter, or --again, runs cases again. At the end of a run without a filter the
-results are written into docs/. The exit status is 0 when no case of this run failed.
+docs/faults.json where there is none), so that an interrupted run goes on where it was; a filter, or --again, runs cases
+again. At the end of a run without a filter the results are written into docs/. The exit status is 0 when no case of this
+run failed.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ class _Attempt:
         """Do what an operator does: unlock what the fault has locked, and run the same playbook once more."""
         scene, operation, result = self.scene, self.operation, self.result
         locked = [host.name for host in scene.in_state("locked")]
-        if locked and operation.keeps_quorum:
+        if locked and not operation.takes_key:
             scene.play("unlock", {"unlock_keys": scene.keys()})
             result.help = f"{', '.join(locked)} was locked, as autolock wants it, and unlocked with the playbook unlock"
         run = scene.play(operation.name, operation.variables(scene), operation.args(scene))

@@ -26,7 +26,7 @@ from quorate_lab.errors import LabError
 _PLACES = "/root /tmp /var/tmp /var/backups /dev/shm"
 _SECRET = "SWMKEY-1-[A-Za-z0-9+/]{43}|SWMTKN-1-[a-z0-9]{50}"
 
-UNHEALTHY = "sees no healthy swarm"
+UNHEALTHY = "see no healthy swarm"
 
 
 def busy(scene: Scene) -> list[str]:

@@ -239,6 +239,7 @@ class RejoinManager(Operation):
     """A manager that is in use, with labels and an availability of its own, leaves and joins again."""
 
     name = "rejoin_manager"
+    keeps_quorum = False  # two managers are left meanwhile, and one that is locked takes their quorum with it
     modules = ("_transition",)
     roles = (
         "rejoin_manager/tasks/main.yml",

@@ -27,6 +27,15 @@ the addresses of the others. The script does what the manual of Docker says, wit
 archive is good, nor that the other managers are down, nor that what came back is what was there, and it keeps no copy of
 the state that it forces a new cluster on. It cannot recover an autolocked swarm at all, so autolock is off.
 """
+REMAINS = """
+After a total loss both wait some 21 s for the engine, which looks for the other managers when it starts. The rest of the
+playbook is calls to hosts: some eight before the restore, which look at all managers, bring the archive and prove it, and eight
+for each manager that joins, of which the script makes one.
+
+Where the quorum is lost, the script forces a new cluster on the running engine at once. The playbook first gives the others
+a minute to come back by themselves (`recover_quorum_settle_timeout`), because that is the better end. Then it
+stops the engine to keep a copy of its state, and so waits the 21 s for its start as well.
+"""
 
 TOTAL, QUORUM = "total loss", "quorum lost"
 #: Tasks that the page names; and what comes before the first one and behind the last one.

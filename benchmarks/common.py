@@ -128,7 +128,7 @@ def sent_module(lab: Lab, host: Host, name: str, **arguments: Any) -> str:
         inventory = lab.write_inventory(Path(directory) / "inventory")
         environment = {**environment_of_ansible(), "ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TMP": place}
         command = [tool("ansible"), "-i", str(inventory), host.name, "-m", f"quorate.swarm.{name}"]
-        command += ["-a", json.dumps(arguments), "-e", "ansible_pipelining=no"]
+        command += ["-e", "ansible_pipelining=no", *(["-a", json.dumps(arguments)] if arguments else [])]
         execute(command, environment)
     (path,) = host.run(f"ls {place}/*/AnsiballZ_{name}.py").stdout.split()
     return f"python3 {path}"

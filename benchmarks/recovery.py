@@ -29,7 +29,7 @@ the state that it forces a new cluster on. It cannot recover an autolocked swarm
 """
 REMAINS = """
 After a total loss both wait some 21 s for the engine, which looks for the other managers when it starts. The rest of the
-playbook is calls to hosts: some eight before the restore, which look at all managers, bring the archive and prove it, and eight
+playbook is calls to hosts: six before the restore, which look at all managers, bring the archive and prove it, and eight
 for each manager that joins, of which the script makes one.
 
 Where the quorum is lost, the script forces a new cluster on the running engine at once. The playbook first gives the others

@@ -18,6 +18,8 @@ from helpers.runner import RunModule
 
 from quorate_lab import Host, Lab
 
+pytestmark = pytest.mark.long
+
 MEGABYTE = 1_000_000
 CONFIGS = 500 * MEGABYTE // LARGE_CONFIG + 1
 

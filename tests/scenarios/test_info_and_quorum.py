@@ -297,7 +297,7 @@ def losing_lab(lab_factory: LabFactory) -> Lab:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("survivor_leads", [True, False])
+@pytest.mark.parametrize("survivor_leads", [pytest.param(True, marks=pytest.mark.long), False])
 def test_a_lost_quorum_is_recognised_in_time(losing_lab: Lab, module: RunModule, survivor_leads: bool) -> None:
     hosts = losing_lab.hosts
     wait_until_healthy(hosts["m1"])

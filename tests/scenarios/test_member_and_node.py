@@ -275,6 +275,7 @@ def test_force_goes_where_nothing_else_does(lab: Lab, module: RunModule, manager
     wait_until_healthy(manager)
 
 
+@pytest.mark.long
 def test_a_join_that_fails_leaves_nothing(lab: Lab, module: RunModule, manager: Host, outsider: Host) -> None:
     way = way_in(manager, "worker")
     nobody = f"{lab.subnet.rpartition('.')[0]}.250:2377"

@@ -104,6 +104,7 @@ def test_power_cut(lab: Lab, playbook: RunPlaybook) -> None:
     survive_a_power_cut(lab, playbook)
 
 
+@pytest.mark.long
 def test_power_cut_on_the_newest_engine(lab_factory: LabFactory, playbook: RunPlaybook) -> None:
     with lab_factory(managers=3, workers=0, autolock=True, engine="28.5") as newest:
         survive_a_power_cut(prepared(newest), playbook)
@@ -155,6 +156,7 @@ def test_one_manager_is_missing(lab: Lab, playbook: RunPlaybook) -> None:
     wait_until_healthy(lab.hosts["m3"])
 
 
+@pytest.mark.long
 def test_only_one_manager_is_left(lab: Lab, playbook: RunPlaybook, module: RunModule) -> None:
     cut_power(lab, "m1")
     host = lab.hosts["m1"]

@@ -441,6 +441,12 @@ class Backup:
                     with self.steps.step("copy"):
                         self.state.copy_to(copy)
                         self._require_still_stopped()
+                except BaseException as error:
+                    # An engine does not start on a full disk, and it may be the copy that has filled it.
+                    shutil.rmtree(copy, ignore_errors=True)
+                    if isinstance(error, OSError):
+                        raise SwarmError(f"copy {self.state.path}", str(error), "See to that, and run again") from error
+                    raise
                 finally:
                     with self.steps.step("start"):
                         self.daemon.start()
@@ -466,6 +472,7 @@ class Backup:
         except BaseException:
             # Where the engine runs again the switch has nothing to do; where it does not, the switch is the last hope.
             if not self._engine_is_down():
+                self._unlock_again(plan)
                 self.daemon.disarm()
             if copy is not None:
                 shutil.rmtree(copy, ignore_errors=True)
@@ -480,6 +487,12 @@ class Backup:
                 f"{', '.join(active)} was started before the copy was complete",
                 "Run again; if nobody started it, give dead_man_timeout more seconds than the stop and the copy take",
             )
+
+    def _unlock_again(self, plan: BackupPlan) -> None:
+        """Leave no manager locked after a failure whose key is at hand; what is told is that failure."""
+        with contextlib.suppress(SwarmError):
+            if plan.unlock_key and self.engine.local_state().state == "locked":
+                self.engine.unlock(plan.unlock_key, timeout=5)
 
     def _engine_is_down(self) -> bool:
         try:

@@ -646,11 +646,43 @@ def test_the_engine_is_started_when_the_copy_fails(world: World) -> None:
         raise OSError(28, "No space left on device")
 
     world.host.state.before["copy"] = fail
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(SwarmError, match="Could not copy .*No space left on device"):
         world.make()
     assert world.effects == ["settle", "arm", "stop", "copy", "start", "disarm"]
     assert world.host.condition == "manager"
     assert (world.leftovers(), world.archives()) == ([], [])
+
+
+def test_an_autolocked_manager_is_unlocked_again_when_the_copy_fails(world: World) -> None:
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    world.host.join(unlock_key=UNLOCK_KEY)
+    world.host.state.before["copy"] = fail
+    with pytest.raises(SwarmError, match="Could not copy .*No space left on device"):
+        world.make()
+    assert world.effects == ["settle", "arm", "stop", "copy", "start", "unlock", "disarm"]
+    assert world.host.condition == "manager"
+
+
+def test_a_copy_that_has_filled_the_disk_is_gone_before_the_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        assert world.leftovers() != []
+        raise OSError(28, "No space left on device")
+
+    def look(daemon: Daemon) -> None:
+        seen.append(world.leftovers())
+        start(daemon)
+
+    seen: list[list[str]] = []
+    start = Daemon.start
+    monkeypatch.setattr(Daemon, "start", look)
+    world.host.state.before["copy"] = fail
+    with pytest.raises(SwarmError, match="No space left on device"):
+        world.make()
+    assert seen == [[]]
 
 
 def test_the_engine_is_started_when_it_did_not_stop(world: World) -> None:

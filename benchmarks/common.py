@@ -95,6 +95,8 @@ class Series:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, Measured):
+        value = value.seconds or value.processor
     value = value[0] if isinstance(value, tuple) else value
     return f"{value:.3f}" if isinstance(value, float) else str(value)[:60]
 

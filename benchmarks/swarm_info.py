@@ -17,9 +17,9 @@ from helpers.backup import ask
 TITLE = "swarm_info on a large swarm"
 BY_HAND = "docker node ls && docker service ls"
 ABOUT = f"""
-Wall seconds of the module as Ansible sends it, without the connection, beside `{BY_HAND}`. The module also reads networks,
-secrets, configs and the state directory, by the number of requests that stands behind the services; the start of Python and
-the unpacking of what Ansible sends take most of its time. With 2,000 services the swarm has 5,000 tasks.
+Wall seconds of the module as Ansible sends it, without the connection, beside `{BY_HAND}`.
+The module also reads networks, secrets, configs and the state directory, by the number of requests that stands behind the
+services; the start of Python and the unpacking of what Ansible sends take most of its time in a small swarm. With 2,000 services the swarm has 5,000 tasks.
 """
 
 SERVICES = (10, 500, 2000)

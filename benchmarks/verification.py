@@ -17,8 +17,8 @@ a flipped bit; the level files proves every file against the manifest too, and t
 raft store.
 """
 REMAINS = """
-Of a small archive, the start of Python is most of it. Of a large one, at the level raft, the checksums of the raft store are,
-because the package `crc32c` is not installed on the hosts of the lab; what it saves, the figure of the raft store shows.
+Of a small archive, the start of Python is most of it. Of a large one, at the level raft, the checksums of the raft store are a good
+part, because the package `crc32c` is not installed on the hosts of the lab; what it saves, the figure of the raft store shows.
 """
 
 

@@ -433,7 +433,12 @@ class Backup:
                 self.state.remove_leftovers()
                 copy = self.state.new_work_folder("copy")
                 with self.steps.step("copy the snapshots"):
-                    self.state.copy_ahead(copy)
+                    try:
+                        self.state.copy_ahead(copy)
+                    except OSError as error:
+                        raise SwarmError(
+                            f"copy {self.state.path}", str(error), "Nothing was stopped. See to that, and run again"
+                        ) from error
                 began = time.monotonic()
                 try:
                     with self.steps.step("stop"):

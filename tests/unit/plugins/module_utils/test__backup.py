@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import stat
 import tarfile
@@ -591,6 +592,17 @@ def test_a_second_operation_on_this_host_is_refused(world: World) -> None:
         world.make()
     assert world.effects == ["settle"]
     assert world.host.switch == (600, "of a restore")
+
+
+def test_a_disk_that_is_full_before_the_stop_stops_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(world.host.state, "copy_ahead", fill)
+    with pytest.raises(SwarmError, match="No space left on device. Nothing was stopped"):
+        world.make()
+    assert world.effects == ["settle", "arm", "disarm"]
+    assert world.leftovers() == []
 
 
 def test_a_follower_that_does_not_follow_is_not_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,7 +218,11 @@ def test_a_directory_of_no_engine(lab: Lab, module: RunModule) -> None:
     """Where the engine keeps its state is known for certain when it is up. All is put back then."""
     host = lab.host("m1")
     engine_off(host)
-    options: dict[str, Any] = {"archive": "/root/sound", "state_directory": "/srv/traps/link/swarm", "replace_state": True}
+    options: dict[str, Any] = {
+        "archive": "/root/sound",
+        "state_directory": "/srv/traps/link/swarm",
+        "replace_state": True,
+    }
     result = module(lab, "m1", "swarm_restore", **options)
     assert result["failed"], result
     assert "the engine keeps its state in /var/lib/docker/swarm" in result["msg"]

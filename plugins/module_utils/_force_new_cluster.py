@@ -32,6 +32,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer, probe_all
 from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, LoneManager, other_managers
+from ansible_collections.quorate.swarm.plugins.module_utils._node_key import unlock_key_text
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir, utc_stamp
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE
@@ -188,6 +189,7 @@ class ForceNewCluster:
                     self.daemon.stop()
                 with self.steps.step("swap the state directories"):
                     before = complete()
+                    self._use_key_of_store(before.facts)
                     self._lone.open_key(self.copy, before.facts)
                     self.state.replace_with(self.copy, self.aside)
                 result = self._bring_up(before)
@@ -203,6 +205,12 @@ class ForceNewCluster:
         if not keep:
             shutil.rmtree(self.aside)
         return {**result, "quarantine": str(self.aside) if keep else None}
+
+    def _use_key_of_store(self, facts: StateFacts) -> None:
+        """Take the swarm's own unlock key for a node key that is open on disk although the swarm is autolocked: with that
+        the engine will seal it."""
+        if facts.contents and facts.autolock and not facts.sealed:
+            self.use_key(unlock_key_text(facts.contents.cluster.unlock_keys[0]))
 
     def _bring_up(self, before: Copy) -> dict[str, t.Any]:
         with self.steps.step("start"):
@@ -231,7 +239,7 @@ class ForceNewCluster:
             return
         self.engine.set_heartbeat(_SLOW_HEARTBEAT)
         self.daemon.stop()
-        self._start(self._lone.unlock_key if facts.sealed else "")
+        self._start(self._lone.unlock_key if facts.autolock else "")
         self._lone.wait_until_leading(facts.node_id)
         self.engine.set_heartbeat(period)
 
@@ -239,7 +247,7 @@ class ForceNewCluster:
         """The result when the swarm has a quorum again by itself. Nothing of it may fail any more: a manager that has
         served in a quorum must never be put back to what it was before."""
         self.came_back = True
-        self.warnings = self._lone.key_problems() if facts.sealed else []
+        self.warnings = self._lone.key_problems() if facts.autolock else []
         return {"cluster_id": facts.cluster_id, "node_id": facts.node_id}
 
     def _start(self, unlock_key: str) -> None:

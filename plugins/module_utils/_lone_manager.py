@@ -151,7 +151,7 @@ class LoneManager:
         with self.steps.step("force a new cluster"):
             if not self._leads_alone(facts):
                 self.engine.force_new_cluster(
-                    autolock=bool(facts.sealed),
+                    autolock=bool(facts.autolock),
                     listen_address=facts.docker_state.get("ListenAddr") or "0.0.0.0:2377",
                     advertise_address=facts.docker_state.get("AdvertiseAddr") or facts.address or "",
                     data_path_address=facts.docker_state.get("DataPathAddr") or "",
@@ -228,9 +228,9 @@ class LoneManager:
         raft_address = host_of(manager.manager.address) if manager and manager.manager else ""
         if raft_address not in self.addresses:
             problems.append(f"its raft address is {raft_address}, which is no address of this host")
-        if cluster.autolock != bool(facts.sealed):
+        if cluster.autolock != bool(facts.autolock):
             problems.append(f"autolock is {'on' if cluster.autolock else 'off'} afterwards")
-        if facts.sealed:
+        if facts.autolock:
             problems.extend(self.key_problems())
         if problems:
             raise EngineError("find the swarm as it was", "; ".join(problems), "", difference=difference)

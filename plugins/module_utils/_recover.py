@@ -241,7 +241,7 @@ class Recover:
             cluster_id=facts.cluster_id,
             node_id=facts.node_id,
             address=host_of(facts.address or ""),
-            autolock=facts.sealed,
+            autolock=facts.autolock,
             managers=[{"id": node_id, "address": host_of(address)} for node_id, address in facts.known_managers],
         )
         if not lost:

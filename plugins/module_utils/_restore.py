@@ -223,7 +223,7 @@ class Restore:
                 options=options,
                 may_borrow=self.loan is not None,
             )
-        self.autolock = bool(facts.sealed)
+        self.autolock = bool(facts.autolock)
         if found.state == "manager" and found.local is not None and found.local.autolock:
             # A roll-back restarts the manager that is replaced, and it will be locked.
             self._old_key = self.engine.unlock_key()

@@ -96,6 +96,15 @@ class StateFacts:
         return self.certificate.cluster_id if self.certificate else None
 
     @property
+    def autolock(self) -> bool | None:
+        """Whether the swarm is autolocked: what its raft store says where it was decoded, else whether the node key is sealed.
+
+        They differ where a manager lost its power while it had to have an open key, and where a change of autolock had not
+        arrived at it.
+        """
+        return self.contents.cluster.autolock if self.contents else self.sealed
+
+    @property
     def role(self) -> str | None:
         """C(manager) or C(worker)."""
         return self.certificate.role if self.certificate else None

@@ -240,6 +240,20 @@ def test_an_autolocked_swarm_is_recovered_under_its_key(autolocked: World) -> No
     assert kept.sealed
 
 
+@pytest.mark.parametrize("given", [(), (UNLOCK_KEY,), (OTHER_UNLOCK_KEY,)])
+def test_a_key_that_a_power_cut_has_left_open_is_sealed_again(autolocked: World, given: tuple[str, ...]) -> None:
+    """The copy has to have an open key when it is started. The swarm itself says that it is autolocked."""
+    path = autolocked.host.state.path / NODE_KEY
+    path.write_bytes(_node_key.open_node_key(_node_key.parse_node_key(path.read_bytes()), KEY))
+    result = autolocked.make(unlock_keys=given)
+    assert result is not None
+    assert result["autolock"] is True
+    assert autolocked.effects == AUTOLOCKED_UP
+    node_key = _node_key.parse_node_key(path.read_bytes())
+    assert node_key.sealed
+    assert _node_key.opens(node_key, KEY)
+
+
 def test_without_workers_nobody_is_given_time(world: World) -> None:
     world.host.change(lambda store: store["nodes"].pop())
     world.make()

@@ -40,6 +40,7 @@ from quorate_lab.process import wait_until
 OF_THE_ENGINE = {
     "cat",
     "containerd",
+    "docker-init",  # which the engine asks for its version
     "dockerd",
     "exe",
     "ionice",

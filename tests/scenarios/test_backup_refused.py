@@ -129,6 +129,7 @@ def test_quorum_that_would_be_lost(lab: Lab, module: RunModule) -> None:
         assert "down, 1 of 3 managers are reachable, 2 are needed" in result["msg"]
 
 
+@pytest.mark.long
 def test_quorum_that_is_lost(lab: Lab, module: RunModule) -> None:
     """The last manager of three; nothing is repaired afterwards."""
     alive = [host for host in lab.hosts.values() if host.name != "w1" and host.power() == "running"]

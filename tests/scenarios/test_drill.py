@@ -207,6 +207,7 @@ def test_it_comes_back_beside_the_running_swarm_it_is_of(
     wait_until(lambda: nodes(scene.manager) == standings, timeout=90, what="the swarm as it was")
 
 
+@pytest.mark.long
 def test_playbook_lets_all_archives_come_back_on_another_host(scene: Scene, playbook: RunPlaybook) -> None:
     """With a newer engine. One is of a manager that joined, one is not what it says; all the others are verified all the same."""
     directory = scene.archives / "named"

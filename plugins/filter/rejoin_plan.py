@@ -45,8 +45,9 @@ RETURN = r"""
 _value:
   description:
     - C(problem), why it may not be done, or null; C(needed); C(actor) (the host that does it), with its address C(remote);
-      C(cluster_id); C(why) (what the host is now); C(node_id) and C(leave); the nodes to C(demote) and to C(remove); C(former)
-      (nodes whose labels and availability the new one gets); and C(address), the one that the host had.
+      C(cluster_id); C(why) (what the host is now); C(node_id); C(leave) and C(join) (whether it has to); the nodes to C(demote)
+      and to C(remove) before it joins; C(former) (the node that is removed when the new one has its labels and its
+      availability); and C(address), the one that the host had.
   type: dict
 """
 

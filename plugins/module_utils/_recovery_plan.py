@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
+from ansible_collections.quorate.swarm.plugins.module_utils._quorum import majority
 
 
 def recovery_plan(
@@ -97,6 +98,46 @@ def recovery_plan(
         reasons=fence["reasons"],
     )
     return plan
+
+
+def quorum_beyond_reach(
+    infos: t.Mapping[str, _fleet.Info], *, lost: t.Sequence[str], addresses: t.Mapping[str, t.Sequence[str]]
+) -> bool:
+    """Decide whether no time will bring a quorum back, because fewer managers than the majority can still exist.
+
+    A manager is gone when it is named as lost, or when the host that has its address is in no swarm, or another node.
+    The managers are those that the survivors know, and one that was removed long ago may still be among them. So this
+    is a reason to wait for less time, but none not to wait at all.
+
+    Args:
+        infos: As for recovery_plan.
+        lost: As for recovery_plan.
+        addresses: As for recovery_plan.
+    """
+    members = {
+        host: info
+        for host, info in infos.items()
+        if _fleet.cluster_of(info) and _fleet.state_of(info) not in ("worker", "inactive")
+    }
+    if len({_fleet.cluster_of(info) for info in members.values()}) != 1:
+        return False
+    managers = {
+        manager["id"]: host_of(manager["address"])
+        for info in members.values()
+        for manager in (info.get("node") or {}).get("remote_managers") or ()
+    }
+    words = {host: {host, *addresses.get(host, ())} for host in infos}
+    named = set(lost).union(*(words[host] for host in infos if words[host].intersection(lost)))
+
+    def is_gone(node_id: str, address: str) -> bool:
+        return not named.isdisjoint((node_id, address)) or any(
+            _fleet.state_of(infos[host]) == "inactive" or _fleet.node_of(infos[host]) not in ("", node_id)
+            for host in infos
+            if address in words[host] and _fleet.state_of(infos[host]) not in ("unreachable", "failed")
+        )
+
+    left = [node_id for node_id, address in managers.items() if not is_gone(node_id, address)]
+    return bool(managers) and len(left) < majority(len(managers))
 
 
 def survivors(infos: t.Mapping[str, _fleet.Info]) -> list[dict[str, t.Any]]:

@@ -76,8 +76,9 @@ def rejoin_plan(
     Returns:
         C(problem); C(needed) (whether there is anything to do); C(actor) (the host that does it); C(cluster_id);
         C(remote) (the actor's raft address); C(why) (what the host is now); C(node_id) (of its present node, or empty);
-        C(leave) (whether it has to leave); C(demote) and C(remove) (nodes, the latter all that were this host); C(former)
-        (the nodes whose labels and availability the new one gets); C(address) (the address that it had, or empty).
+        C(leave) and C(join) (whether it has to); C(demote) and C(remove) (nodes of this host, the latter before it joins);
+        C(former) (the node that goes when the new one has its labels and its availability, so that they are nowhere
+        missing in between); C(address) (the address that it had, or empty).
     """
     info = infos.get(target, {})
     plan: dict[str, t.Any] = {
@@ -89,6 +90,7 @@ def rejoin_plan(
         "why": why(info) if info else "",
         "node_id": node_of(info),
         "leave": state_of(info) != "inactive",
+        "join": True,
         "demote": [],
         "remove": [],
         "former": [],
@@ -150,20 +152,66 @@ def rejoin_plan(
                 f"take the manager there out of the quorum. Stop docker.socket and docker.service on {target}, move its "
                 "state directory away, start the engine, and run again"
             )
-    if state_of(info) == "manager" and reachable and not stale:
+    if state_of(info) == "manager" and reachable and not even_if_healthy:
         plan["why"] = "it is a reachable manager"
-        if not even_if_healthy:
+        if not stale:
             return plan
-    entries = ([own] if own else []) + stale
-    former = own or max(stale, key=lambda entry: (entry["role"] == "manager", entry["version"]), default=None)
+        plan["why"] += ", and former nodes of it are left"
+        plan.update(leave=False, join=False)
+    entries = ([own] if own else []) + sorted(
+        stale, key=lambda entry: (entry["role"] == "manager", entry["version"]), reverse=True
+    )
+    # A node that joined a moment ago, before a run was interrupted, has nothing yet.
+    former = next((entry for entry in entries if not _is_bare(entry)), entries[0] if entries else None)
+    going = entries if plan["join"] else stale
+    if former not in going:
+        former = None
     plan.update(
         needed=True,
-        demote=[{"id": entry["id"], "name": _label(entry)} for entry in entries if entry.get("manager")],
-        remove=[{"id": entry["id"], "name": _label(entry)} for entry in entries],
+        demote=[{"id": entry["id"], "name": _label(entry)} for entry in going if entry.get("manager")],
+        remove=[{"id": entry["id"], "name": _label(entry)} for entry in going if entry is not former],
         former=[{**former, "hostname": name or former["hostname"]}] if former else [],
         address=next((place for entry in entries for place in sorted(_places(entry) & own_addresses)), ""),
     )
     return plan
+
+
+# -- take the place of a former node -------------------------------------------------------------------------------
+
+
+def succession(nodes: t.Sequence[Info], *, node_id: str, former: t.Sequence[Info]) -> dict[str, t.Any]:
+    """Decide what a node gets of the nodes that its host was before, and which of them go after that.
+
+    Args:
+        nodes: The nodes of the swarm, as swarm_info lists them.
+        node_id: The node that is there now.
+        former: Nodes that are gone, as swarm_info lists or listed them, the one that has the say first. Nodes that are
+            down, out of the quorum, and of the same host name and address are former ones too: a run that was
+            interrupted has left them.
+
+    Returns:
+        C(give), with C(labels) and C(availability), or nothing when the node has some of its own, or there is nothing
+        to give; C(remove), those of its host name that are listed still, each with C(id) and C(name).
+    """
+    me = next((entry for entry in nodes if entry["id"] == node_id), None)
+    if me is None:
+        return {"give": {}, "remove": []}
+    left = [
+        entry for entry in nodes if entry["state"] == "down" and not entry["manager"] and _places(entry) & _places(me)
+    ]
+    mine = [entry for entry in (*former, *left) if entry["hostname"] == me["hostname"] and entry["id"] != node_id]
+    heritage = next((entry for entry in mine if not _is_bare(entry)), None) if _is_bare(me) else None
+    listed = {entry["id"] for entry in nodes}
+    names = {entry["id"]: _label(entry) for entry in mine if entry["id"] in listed}
+    return {
+        "give": {key: heritage[key] for key in ("labels", "availability")} if heritage else {},
+        "remove": [{"id": entry_id, "name": name} for entry_id, name in names.items()],
+    }
+
+
+def _is_bare(entry: Info) -> bool:
+    """Whether nobody has given a node anything that would be lost with it."""
+    return not entry["labels"] and entry["availability"] == "active"
 
 
 # -- remove a node -------------------------------------------------------------------------------------------------

@@ -90,6 +90,7 @@ LEADER: dict[str, Any] = {
         }
     ],
 }
+NODES = [{"id": "id-m1", "hostname": "m1", "state": "ready", "labels": {}, "availability": "active"}]
 BOOTSTRAP: dict[str, Any] = {
     "managers": ["m1"],
     "workers": [],
@@ -128,11 +129,13 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         {"target": "m2", "addresses": {}, "even_if_healthy": False},
     ),
     "remove_plan": (({"m1": LEADER},), {"node": "w1", "addresses": {}}),
+    "succession": ((NODES,), {"node_id": "id-m1", "former": NODES}),
     "rebalance_report": (({"swarms": [], "others": []}, {}), {}),
     "rotation_plan": (({"m1": {"state": "inactive"}},), {"missing": ["m2"], "addresses": {"m1": ["m1"]}}),
     "rotation_report": (({"swarms": [], "others": []}, {}), {}),
     "rotation_step": (([],), {"current": None, "policy": "never"}),
     "rotation_unproven": (([],), {"current": "uk1:0"}),
+    "quorum_beyond_reach": (({"m2": {"state": "inactive"}},), {"lost": [], "addresses": {}}),
     "recovery_plan": (({"m2": {"state": "inactive"}},), {"lost": [], "addresses": {}}),
     "report_page": (({"worst": None, "swarms": [], "others": []},), {"now": 0}),
     "swarm_report": ((SWARM,), {"before": None, "quorum": {"reasons": []}}),
@@ -168,11 +171,13 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "move_plan": [(({},), {"target": "m1", "addresses": {}}), ((None,), {}), (({"m1": None},), {"target": "m1"})],
     "rejoin_plan": [((None,), {"target": "m1", "addresses": {}}), (({},), {"target": "m1"})],
     "remove_plan": [((None,), {"node": "m1", "addresses": {}}), (({},), {"node": "m1"})],
+    "succession": [((None,), {"node_id": "id-m1", "former": []}), ((NODES,), {"node_id": "id-m1", "former": [{}]})],
     "rebalance_report": [(({}, {}), {}), (({"swarms": [], "others": []}, None), {})],
     "rotation_plan": [((None,), {}), ((["m1"],), {}), (({"m1": {"state": "manager", "cluster": {"id": "blue"}}},), {})],
     "rotation_report": [(({}, {}), {}), (({"swarms": [{}], "others": []}, {}), {})],
     "rotation_step": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
     "rotation_unproven": [((None,), {"current": "uk1:0"}), (([{}],), {"current": "uk1:0"})],
+    "quorum_beyond_reach": [(({},), {}), ((None,), {"lost": [], "addresses": {}})],
     "recovery_plan": [(({},), {}), ((None,), {"lost": [], "addresses": {}})],
     "report_page": [(({},), {}), ((None,), {"now": 0})],
     "swarm_report": [(({},), {}), ((SWARM,), {"before": {"nodes": []}})],
@@ -236,6 +241,7 @@ def test_numbers_that_templates_made_texts_are_taken() -> None:
         ("backup_plan", "named"),
         ("fence_plan", "lost"),
         ("move_plan", "lost"),
+        ("quorum_beyond_reach", "lost"),
         ("recovery_plan", "lost"),
         ("rotation_plan", "missing"),
     ],

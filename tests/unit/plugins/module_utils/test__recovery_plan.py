@@ -139,3 +139,31 @@ def test_hosts_of_two_swarms_are_refused() -> None:
 def test_hosts_of_no_swarm_are_refused() -> None:
     (reason,) = plan({"m1": FRESH, "m2": UNREACHABLE})["reasons"]
     assert reason == "no host has the state of a swarm: m1: it is in no swarm; m2: the host cannot be reached"
+
+
+ELSEWHERE = {"state": "worker", "node": {"id": "id-w7"}, "state_directory": {"cluster_id": "blue", "node_id": "id-w7"}}
+EMPTY = {"state": "daemon_down", "node": {"id": ""}, "state_directory": {"cluster_id": None, "node_id": None}}
+
+
+@pytest.mark.parametrize(
+    ("infos", "lost", "beyond"),
+    [
+        ({"m1": manager(1), "m2": FRESH, "m3": FRESH}, [], True),
+        ({"m1": manager(1), "m2": FRESH, "m3": ELSEWHERE}, [], True),
+        ({"m1": manager(1), "m2": UNREACHABLE, "m3": UNREACHABLE}, ["m2", "192.0.2.3"], True),
+        ({"m1": manager(1)}, ["id-m2", "id-m3"], True),
+        ({"m1": manager(1, "manager"), "m2": FRESH, "m3": FRESH}, [], True),
+        ({"m1": manager(1), "m2": FRESH, "m3": UNREACHABLE}, [], False),
+        ({"m1": manager(1), "m2": FRESH, "m3": {"state": None, "msg": "no python"}}, [], False),
+        ({"m1": manager(1), "m2": FRESH, "m3": EMPTY}, [], False),
+        ({"m1": manager(1), "m2": FRESH, "m3": manager(3, "daemon_down")}, [], False),
+        ({"m1": manager(1), "m2": FRESH, "m3": manager(3, "locked")}, [], False),
+        ({"m1": manager(1), "m2": FRESH}, [], False),
+        ({"m1": {**manager(1), "node": None}, "m2": FRESH, "m3": FRESH}, [], False),
+        ({"m1": manager(1), "m2": manager(2, cluster="red"), "m3": FRESH}, ["m3"], False),
+        ({"m2": FRESH, "m3": FRESH}, [], False),
+    ],
+)
+def test_waiting_is_vain_where_too_few_managers_can_still_exist(infos: Any, lost: list[str], beyond: bool) -> None:
+    addresses = {host: [host, f"192.0.2.{host[1:]}"] for host in infos}
+    assert module.quorum_beyond_reach(infos, lost=lost, addresses=addresses) is beyond

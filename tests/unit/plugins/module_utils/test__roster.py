@@ -93,7 +93,7 @@ def test_a_healthy_manager_is_left_alone() -> None:
 def test_a_healthy_manager_is_rejoined_when_that_is_said() -> None:
     plan = rejoin(fleet(), even_if_healthy=True)
     assert (plan["needed"], plan["actor"], plan["remote"], plan["leave"]) == (True, "m1", "10.0.0.11:2377", True)
-    assert (ids(plan["demote"]), ids(plan["remove"])) == (["id-m3"], ["id-m3"])
+    assert (ids(plan["demote"]), ids(plan["remove"]), ids(plan["former"])) == (["id-m3"], [], ["id-m3"])
     assert (plan["former"][0]["labels"], plan["address"]) == ({"zone": "c"}, "10.0.0.13")
 
 
@@ -105,7 +105,7 @@ def test_the_leader_is_rejoined_by_another_manager() -> None:
 def test_a_manager_that_is_ill_leaves_and_joins(state: str) -> None:
     plan = rejoin(fleet([*without("m3"), node("m3", manager=LOST, state="down")], m3=info("m3", state)))
     assert (plan["problem"], plan["needed"], plan["leave"]) == (None, True, True)
-    assert (ids(plan["demote"]), ids(plan["remove"])) == (["id-m3"], ["id-m3"])
+    assert (ids(plan["demote"]), ids(plan["remove"]), ids(plan["former"])) == (["id-m3"], [], ["id-m3"])
 
 
 def test_a_manager_that_the_others_do_not_reach_is_rejoined() -> None:
@@ -122,7 +122,7 @@ def test_a_host_that_was_installed_again_has_its_old_entry_removed() -> None:
     old = node("old", host="m3", manager=LOST, state="down", labels={"zone": "c"})
     plan = rejoin(fleet([*without("m3"), old], m3=info("m3", "inactive")))
     assert (plan["needed"], plan["leave"], plan["node_id"]) == (True, False, "")
-    assert (ids(plan["demote"]), ids(plan["remove"]), ids(plan["former"])) == (["id-old"], ["id-old"], ["id-old"])
+    assert (ids(plan["demote"]), ids(plan["remove"]), ids(plan["former"])) == (["id-old"], [], ["id-old"])
 
 
 @pytest.mark.parametrize(
@@ -134,22 +134,56 @@ def test_a_host_that_was_installed_again_has_its_old_entry_removed() -> None:
 )
 def test_an_entry_of_the_same_name_or_the_same_address_alone_is_not_the_host(other: dict[str, Any]) -> None:
     plan = rejoin(fleet([*without("m3"), other], m3=info("m3", "inactive")))
-    assert (plan["needed"], plan["remove"]) == (True, [])
+    assert (plan["needed"], plan["remove"], plan["former"]) == (True, [], [])
 
 
 def test_a_run_that_was_interrupted_goes_on() -> None:
     demoted = node("m3", role="worker", labels={"zone": "c"})
     worker = rejoin(fleet([*without("m3"), demoted], m3=info("m3", "worker")))
-    assert (worker["needed"], worker["demote"], ids(worker["remove"])) == (True, [], ["id-m3"])
+    assert (worker["needed"], worker["demote"], ids(worker["former"])) == (True, [], ["id-m3"])
     left = rejoin(fleet([*without("m3"), {**demoted, "state": "down"}], m3=info("m3", "inactive")))
-    assert (left["leave"], ids(left["remove"]), left["former"][0]["labels"]) == (False, ["id-m3"], {"zone": "c"})
+    assert (left["leave"], left["join"], left["remove"], left["former"][0]["labels"]) == (
+        False,
+        True,
+        [],
+        {"zone": "c"},
+    )
+
+
+def test_a_run_that_was_interrupted_after_the_join_gives_the_labels_and_removes_the_former_node() -> None:
+    old = node("old", host="m3", role="worker", state="down", labels={"zone": "c"})
+    nodes = [*without("m3"), node("m3"), old]
+    plan = rejoin(fleet(nodes))
+    assert (plan["needed"], plan["leave"], plan["join"]) == (True, False, False)
+    assert (plan["demote"], plan["remove"], ids(plan["former"])) == ([], [], ["id-old"])
+    assert plan["why"] == "it is a reachable manager, and former nodes of it are left"
+    # the same, where it is said to be done all over: the labels are still those of the old one
+    again = rejoin(fleet(nodes), even_if_healthy=True)
+    assert (again["leave"], again["join"]) == (True, True)
+    assert (ids(again["demote"]), ids(again["remove"]), ids(again["former"])) == (["id-m3"], ["id-m3"], ["id-old"])
+
+
+def test_a_former_node_is_only_removed_where_the_new_one_has_its_own_labels() -> None:
+    old = node("old", host="m3", manager=LOST, state="down", labels={"zone": "x"})
+    plan = rejoin(fleet([*NODES, old]))
+    assert (plan["leave"], plan["join"], plan["former"]) == (False, False, [])
+    assert (ids(plan["demote"]), ids(plan["remove"])) == (["id-old"], ["id-old"])
+    again = rejoin(fleet([*NODES, old]), even_if_healthy=True)
+    assert (ids(again["remove"]), ids(again["former"])) == (["id-old"], ["id-m3"])
+
+
+def test_one_of_many_former_nodes_is_kept_until_the_join() -> None:
+    """Also when nobody has given one of them anything."""
+    old, older = node("old", host="m3", state="down"), node("older", host="m3", role="worker", version=99)
+    plan = rejoin(fleet([*without("m3"), older, old], m3=info("m3", "inactive")))
+    assert (ids(plan["remove"]), ids(plan["former"])) == (["id-older"], ["id-old"])
 
 
 def test_of_two_old_entries_both_go_and_the_manager_gives_the_labels() -> None:
     old = node("old", host="m3", manager=LOST, labels={"zone": "c"})
     older = node("older", host="m3", role="worker", version=99)
     plan = rejoin(fleet([*without("m3"), old, older], m3=info("m3", "inactive")))
-    assert (ids(plan["remove"]), ids(plan["former"])) == (["id-old", "id-older"], ["id-old"])
+    assert (ids(plan["remove"]), ids(plan["former"])) == (["id-older"], ["id-old"])
 
 
 def test_a_moved_manager_is_rejoined_at_its_new_address() -> None:
@@ -218,6 +252,66 @@ def test_a_copied_state_directory_is_recognised_by_the_address(reachability: str
     del infos["m3"]
     problem = rejoin(infos, "m4")["problem"]
     assert ("is that of 10.0.0.13" in (problem or "")) is (reachability == "reachable")
+
+
+# -- succession ------------------------------------------------------------------------------------------------
+
+
+GIVEN: dict[str, Any] = {"labels": {"zone": "c"}, "availability": "drain"}
+
+
+@pytest.mark.parametrize(
+    ("me", "former", "give", "removed"),
+    [
+        ({}, [("old", GIVEN)], GIVEN, ["id-old"]),
+        ({}, [("gone", GIVEN)], GIVEN, ["id-old"]),
+        ({}, [("old", {}), ("gone", GIVEN)], GIVEN, ["id-old"]),
+        ({}, [("gone", GIVEN), ("old", {"labels": {"zone": "x"}})], GIVEN, ["id-old"]),
+        ({}, [("old", {"availability": "pause"})], {"labels": {}, "availability": "pause"}, ["id-old"]),
+        ({}, [("old", {})], {}, ["id-old"]),
+        ({"labels": {"zone": "own"}}, [("old", GIVEN)], {}, ["id-old"]),
+        ({"availability": "drain"}, [("old", GIVEN)], {}, ["id-old"]),
+        ({}, [("gone", {**GIVEN, "hostname": "another"})], {}, ["id-old"]),
+        (GIVEN, [("m3", GIVEN)], {}, ["id-old"]),
+        ({}, [("old", {}), ("old", GIVEN)], GIVEN, ["id-old"]),
+    ],
+)
+def test_succession(
+    me: dict[str, Any], former: list[tuple[str, dict[str, Any]]], give: dict[str, Any], removed: list[str]
+) -> None:
+    nodes = [*without("m3"), node("m3", **me), node("old", host="m3", role="worker", state="down")]
+    entries = [node(name, host="m3", role="worker", **changes) for name, changes in former]
+    found = _roster.succession(nodes, node_id="id-m3", former=entries)
+    assert (found["give"], ids(found["remove"])) == (give, removed)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"state": "ready"},
+        {"state": "unknown"},
+        {"hostname": "another"},
+        {"address": "10.0.0.99"},
+        {"manager": {"address": "10.0.0.13:2377", "reachability": "unreachable", "leader": False}},
+    ],
+)
+def test_a_node_that_may_live_or_is_another_host_is_no_former_one_unless_it_is_named(other: dict[str, Any]) -> None:
+    entry = {**node("old", host="m3", role="worker"), "state": "down", **GIVEN, **other}
+    nodes = [*without("m3"), node("m3"), entry]
+    assert _roster.succession(nodes, node_id="id-m3", former=[]) == {"give": {}, "remove": []}
+    named = _roster.succession(nodes, node_id="id-m3", former=[{**entry, "hostname": "m3"}])
+    assert (named["give"], ids(named["remove"])) == (GIVEN, ["id-old"])
+
+
+def test_what_an_interrupted_run_has_left_is_a_former_node() -> None:
+    nodes = [*without("m3"), node("m3"), node("old", host="m3", role="worker", state="down", **GIVEN)]
+    found = _roster.succession(nodes, node_id="id-m3", former=[])
+    assert (found["give"], ids(found["remove"])) == (GIVEN, ["id-old"])
+
+
+def test_a_node_that_the_swarm_does_not_know_succeeds_nobody() -> None:
+    found = _roster.succession(NODES, node_id="id-of-another-swarm", former=[node("old", host="m3", **GIVEN)])
+    assert found == {"give": {}, "remove": []}
 
 
 # -- remove ------------------------------------------------------------------------------------------------------

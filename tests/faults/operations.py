@@ -23,6 +23,16 @@ from quorate_lab import Host
 WRONG_KEY = "SWMKEY-1-" + base64.b64encode(bytes(32)).decode().rstrip("=")
 
 
+def lost_of_nodes(scene: Scene) -> list[str]:
+    """Which nodes do not have what they had, or are not one each."""
+    now = scene.node_specs()
+    return [
+        f"{name} is {now.get(name, 'gone')} by labels and availability, not {had}"
+        for name, had in scene.nodes.items()
+        if now.get(name) != had
+    ]
+
+
 class Operation:
     """An operation of the collection.
 
@@ -113,12 +123,19 @@ class Restore(Operation):
 
     name = "restore"
     modules = ("_restore", "_force_new_cluster", "_lone_manager")
-    roles = ("restore/tasks/look.yml", "restore/tasks/restore.yml", "bring_nodes_back/tasks/main.yml")
+    roles = (
+        "restore/tasks/look.yml",
+        "restore/tasks/restore.yml",
+        "bring_nodes_back/tasks/main.yml",
+        "membership/tasks/join.yml",
+    )
     unreached: ClassVar[dict[str, str]] = {
         "step: see that no other host has the address": "only of a restore to a host with another address",
         "step: give the workers time": "there is no worker",
         "step: roll back": "what leads there are the faults themselves",
         "task: Remove the entries of managers that are gone": "nobody has more managers than come back",
+        "task: Put aside the old state of the stopped engine of *": "the engine runs",
+        "task: Start the engine of *": "the engine runs",
     }
     loaded = False
     keeps_quorum = False
@@ -133,6 +150,7 @@ class Restore(Operation):
         if scene.archive is None:
             scene.keep_archive()
         scene.writer.acknowledged = dict(scene.archived)
+        scene.nodes = dict(scene.archived_nodes)
         scene.escrow.put(scene.archived_cluster, [scene.archived_key])
         scene.replace(MANAGERS)
 
@@ -156,7 +174,12 @@ class Restore(Operation):
 
     def missing(self, scene: Scene) -> list[str]:
         cluster = str(ask(scene.manager(), "GET", "/swarm")["ID"])
-        return [] if cluster == scene.archived_cluster else [f"the swarm is {cluster}, not {scene.archived_cluster}"]
+        found = lost_of_nodes(scene)
+        return (
+            found
+            if cluster == scene.archived_cluster
+            else [f"the swarm is {cluster}, not {scene.archived_cluster}", *found]
+        )
 
 
 class RecoverQuorum(Operation):
@@ -182,6 +205,7 @@ class RecoverQuorum(Operation):
     patience = 100
 
     def start(self, scene: Scene) -> None:
+        scene.label()
         scene.replace(MANAGERS[1:])
 
     def target(self, scene: Scene) -> Host:
@@ -201,7 +225,7 @@ class RecoverQuorum(Operation):
         }
 
     def missing(self, scene: Scene) -> list[str]:
-        return []
+        return lost_of_nodes(scene)
 
 
 class RotateUnlockKey(Operation):
@@ -257,7 +281,7 @@ class RejoinManager(Operation):
     short = True
 
     def start(self, scene: Scene) -> None:
-        scene.hosts[0].docker("node", "update", "--label-add", "zone=c", "--availability", "pause", "m3")
+        scene.label()
 
     def target(self, scene: Scene) -> Host:
         return scene.hosts[2]
@@ -271,12 +295,7 @@ class RejoinManager(Operation):
         }
 
     def missing(self, scene: Scene) -> list[str]:
-        mine = [node for node in ask(scene.manager(), "GET", "/nodes") if node["Description"]["Hostname"] == "m3"]
-        if len(mine) != 1:
-            return [f"there are {len(mine)} nodes m3"]
-        spec = mine[0]["Spec"]
-        kept = (spec["Labels"], spec["Availability"]) == ({"zone": "c"}, "pause")
-        return [] if kept else [f"m3 has lost its labels or availability: {spec}"]
+        return lost_of_nodes(scene)
 
 
 class Unlock(Operation):

@@ -28,6 +28,7 @@ from quorate_lab.process import in_parallel, wait_until
 #: Where a halted module says so on its host.
 HALT = "/run/quorate-halt"
 CALLBACKS = Path(__file__).resolve().parents[1] / "scenarios/helpers/callback"
+NodeSpecs = dict[str, list[tuple[dict[str, str], str]]]
 MANAGERS = ("m1", "m2", "m3")
 
 
@@ -44,6 +45,7 @@ class Scene:
         directory: For files of the controller.
         inventory: Of the lab; also what a run is killed by.
         escrow: Has the key of the swarm.
+        nodes: What the nodes have that must not get lost.
         archive: A copy of an archive of the swarm on the controller, for operations that begin with a loss.
         writer: The load; knows what has to be there.
         log: Gets what the playbooks of a case print.
@@ -58,6 +60,8 @@ class Scene:
         self.archive: Path | None = None
         self.archived: dict[str, int] = {}
         self.archived_host = self.archived_cluster = self.archived_key = ""
+        self.archived_nodes: NodeSpecs = {}
+        self.nodes: NodeSpecs = {}
         self.writer = Writer([])
         self.stale = True
         self.log = directory / "log"
@@ -89,6 +93,8 @@ class Scene:
     def keep_archive(self) -> None:
         """Back the healthy swarm up. Labs that follow have the same addresses, so this is done once."""
         self.archived = dict(self.writer.acknowledged)
+        self.label()
+        self.archived_nodes = dict(self.nodes)
         directory = self.directory / "archives"
         run = self.play("backup", {"backup_collect_to": str(directory)})
         (self.archive,) = directory.iterdir()
@@ -96,6 +102,21 @@ class Scene:
         self.archived_cluster = str(ask(self.hosts[0], "GET", "/swarm")["ID"])
         self.archived_key = self.key
         assert run.rc == 0, run.readable()[-3000:]
+
+    def label(self) -> None:
+        """Give the managers labels and an availability of their own."""
+        for name, zone in zip(MANAGERS, "abc", strict=True):
+            availability = "pause" if zone == "c" else "active"
+            self.manager().docker("node", "update", "--label-add", f"zone={zone}", "--availability", availability, name)
+        self.nodes = self.node_specs()
+
+    def node_specs(self) -> NodeSpecs:
+        """Labels and availability of each node, by host name."""
+        found: NodeSpecs = {}
+        for node in ask(self.manager(), "GET", "/nodes"):
+            entry = (node["Spec"]["Labels"], node["Spec"]["Availability"])
+            found.setdefault(node["Description"]["Hostname"], []).append(entry)
+        return found
 
     def replace(self, names: Sequence[str]) -> None:
         """Lose these hosts for good, and put fresh ones with their addresses in their places."""

@@ -107,7 +107,7 @@ def _at_step(operation: Operation, step: str, fault: str) -> str:
 def _of_disks(operation: Operation, step: str, fault: str) -> str:
     at: dict[str, dict[str, tuple[str, ...]]] = {
         "fill_state_disk": {
-            "backup": ("copy", "check the copy"),
+            "backup": ("copy the snapshots", "copy", "check the copy"),
             "restore": ("extract and check a copy", "swap the state directories"),
             "recover_quorum": ("stop", "start"),
         },

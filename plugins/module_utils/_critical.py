@@ -18,6 +18,7 @@ from pathlib import Path
 #: Two environment variables for the tests of faults alone (tests/faults); where the first is not set, nothing happens.
 #: At the point that it names (reached(); of a step it is before it, or "after" and the step if it did not fail) the process writes its
 #: process ID to the file C(halted) in the directory that the second names, and goes on when there is a file C(go) beside it.
+#: The first process alone: another one that comes there meanwhile is what the test does to it.
 HALT_AT, HALT_IN = "QUORATE_SWARM_HALT_AT", "QUORATE_SWARM_HALT_IN"
 
 
@@ -58,6 +59,8 @@ def reached(point: str) -> None:
     if os.environ.get(HALT_AT) != point:
         return
     directory = Path(os.environ[HALT_IN])
+    if (directory / "halted").exists():
+        return
     partial = directory / "halted.partial"
     partial.write_text(str(os.getpid()), encoding="ascii")
     partial.rename(directory / "halted")

@@ -19,7 +19,7 @@ from faults.injections import FAULTS, Hit, TooLate
 from faults.judge import UNHEALTHY, busy, unfinished, violations
 from faults.operations import OPERATIONS
 from faults.points import ROOT
-from faults.scene import Scene
+from faults.scene import NeverReached, Scene
 from faults.table import Case
 from faults.writer import Writer
 from helpers.runner import AnsibleRun
@@ -72,14 +72,19 @@ def run_case(scene: Scene, case: Case, seed: int) -> Result:
     delay = random.choice([0.0, random.uniform(0, 0.4)])
     if OPERATIONS[case.operation].short and case.fault == "kill_module":
         delay = 0.0  # the module may have told its result and not be gone yet
-    for seconds in (delay, 0.0):
+    for seconds, is_last in ((delay, False), (0.0, True)):
         try:
             _Attempt(scene, case, result, random, seconds).run()
             break
         except TooLate:
             scene.stale = True
-            if not seconds:
+            if is_last:
                 result.violated.append("the operation was over before the fault came, without a delay too")
+        except NeverReached as error:
+            scene.stale = True
+            if is_last or not FAULTS[case.fault].is_to_blame(scene.log.read_text()):
+                result.violated.append(str(error))
+                break
         except (AssertionError, LabError, OSError) as error:
             result.violated.append(f"{type(error).__name__}: {error}"[-3000:])
             break

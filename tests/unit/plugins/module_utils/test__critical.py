@@ -106,6 +106,15 @@ def test_a_test_of_faults_halts_a_step_and_lets_it_go_on(
     assert [entry["step"] for entry in steps.taken] == ["copy", "start"]
 
 
+def test_another_process_at_the_same_step_does_not_halt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(HALT_AT, "copy")
+    monkeypatch.setenv(HALT_IN, str(tmp_path))
+    (tmp_path / "halted").write_text("1")
+    with Steps().step("copy"):
+        pass
+    assert (tmp_path / "halted").read_text() == "1"
+
+
 def test_a_step_that_failed_does_not_halt_afterwards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(HALT_AT, "after copy")
     monkeypatch.setenv(HALT_IN, str(tmp_path))

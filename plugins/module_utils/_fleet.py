@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._moment import time_spent
 
@@ -294,6 +296,16 @@ def host_addresses(variables: t.Mapping[str, t.Any]) -> list[str]:
     """
     words = (variables.get(name) for name in ("inventory_hostname", "ansible_host", "swarm_advertise_address"))
     return list(dict.fromkeys(str(word) for word in words if word))
+
+
+def needs_become(variables: t.Mapping[str, t.Any]) -> bool:
+    """Decide whether a task that is delegated to a host has to become root there: on the controller never, since a job runner
+    is not root and does not need to be; elsewhere, unless the host says otherwise.
+
+    Args:
+        variables: The variables of the host: C(inventory_hostname), C(ansible_become).
+    """
+    return variables["inventory_hostname"] != "localhost" and boolean(variables.get("ansible_become", True))
 
 
 def _report(

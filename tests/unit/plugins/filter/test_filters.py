@@ -123,6 +123,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "majority": ((4,), {}),
     "manager_layout": ((3,), {"zones": {"a": ["m1", "m2"], "b": ["m3"]}}),
     "name_list": (("m1, m2",), {}),
+    "needs_become": (({"inventory_hostname": "m1"},), {}),
     "move_plan": (({"m1": {"state": "locked"}},), {"target": "m1", "addresses": {}}),
     "rejoin_plan": (
         ({"m1": LEADER, "m2": {"state": "inactive"}},),
@@ -168,6 +169,7 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "majority": [(("many",), {}), (([],), {})],
     "manager_layout": [(("many",), {"zones": ["a"]}), ((3,), {"zones": None}), ((3,), {"zones": {"a": None}})],
     "name_list": [((None,), {}), ((1,), {})],
+    "needs_become": [((None,), {}), (({},), {}), (({"inventory_hostname": "m1", "ansible_become": "perhaps"},), {})],
     "move_plan": [(({},), {"target": "m1", "addresses": {}}), ((None,), {}), (({"m1": None},), {"target": "m1"})],
     "rejoin_plan": [((None,), {"target": "m1", "addresses": {}}), (({},), {"target": "m1"})],
     "remove_plan": [((None,), {"node": "m1", "addresses": {}}), (({},), {"node": "m1"})],

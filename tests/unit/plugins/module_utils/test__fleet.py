@@ -529,6 +529,21 @@ def test_names_and_addresses_of_a_host(variables: dict[str, Any], expected: list
     assert module.host_addresses(variables) == expected
 
 
+@pytest.mark.parametrize(
+    ("variables", "needed"),
+    [
+        ({"inventory_hostname": "m1"}, True),
+        ({"inventory_hostname": "m1", "ansible_become": "yes"}, True),
+        ({"inventory_hostname": "m1", "ansible_become": False}, False),
+        ({"inventory_hostname": "m1", "ansible_become": "false"}, False),
+        ({"inventory_hostname": "localhost"}, False),
+        ({"inventory_hostname": "localhost", "ansible_become": True}, False),
+    ],
+)
+def test_a_delegated_task_becomes_root_unless_on_the_controller(variables: dict[str, Any], needed: bool) -> None:
+    assert module.needs_become(variables) is needed
+
+
 # What people read afterwards
 
 

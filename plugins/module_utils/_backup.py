@@ -400,7 +400,7 @@ class Backup:
         """
         marker = self.engine.touch_node(plan.node.id)
         wait_for(
-            lambda: _raft_store.position(self.state.path).last_index,
+            lambda: _raft_store.newest_index(self.state.path),
             lambda last: last > marker,
             attempted=f"see raft entry {marker + 1} arrive on the manager {plan.node.name}",
             timeout=self.options.settle_timeout,

@@ -28,6 +28,8 @@ SEGMENT_SIZE = 64_000_000
 METADATA, ENTRY, HARD_STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
 
 _CHUNK = 1 << 20
+#: What a record begins with: field 1, its type.
+_TYPE_KEY = b"\x08"
 _DAMAGED = "Use another backup; for a copy of a running manager, copy it again"
 _NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
 
@@ -66,13 +68,7 @@ def segments_from(state_dir: Path, index: int) -> list[Segment]:
     Raises:
         BadArchive: There is no segment, none that begins early enough, or one is missing in between.
     """
-    found = []
-    for name in names(state_dir / WAL):
-        match = _NAME.fullmatch(name)
-        if match:
-            found.append(Segment(state_dir / WAL / name, int(match.group(1), 16), int(match.group(2), 16)))
-    if not found:
-        raise bad(state_dir / WAL, f"there is no .wal file: {NO_WAL}")
+    found = _segments(state_dir)
     first = max((place for place, segment in enumerate(found) if segment.index <= index), default=None)
     if first is None:
         raise bad(
@@ -84,6 +80,47 @@ def segments_from(state_dir: Path, index: int) -> list[Segment]:
         if after.sequence != before.sequence + 1:
             raise bad(after.path, f"segment {before.sequence + 1} before it is missing")
     return found[first:]
+
+
+def last_entry(state_dir: Path) -> tuple[Segment, bytes | None]:
+    """The last segment of a running engine, and the last entry in it that is written, or None. Proves nothing.
+
+    It reads the heads of the frames alone, so it may be asked again and again, whatever the size of the store.
+
+    Raises:
+        BadArchive: There is no segment.
+    """
+    segment = _segments(state_dir)[-1]
+    size = segment.path.stat().st_size
+    offset, found = 0, None
+    with open(segment.path, "rb") as file:
+        while frame := _length_field(file, offset, size):
+            end = offset + 8 + (frame & ((1 << 56) - 1)) + ((frame >> 56) & 7 if frame >> 63 else 0)
+            head = file.read(2)
+            if end > size or head[:1] != _TYPE_KEY:
+                break
+            if head[1] == ENTRY:
+                found = offset
+            offset = end
+        if found is None:
+            return segment, None
+        length = _length_field(file, found, size) & ((1 << 56) - 1)
+        try:
+            return segment, _read_record(file, length)[2]
+        except ProtobufError as error:
+            raise bad(segment.path, f"the frame holds no record ({error})", found) from None
+
+
+def _segments(state_dir: Path) -> list[Segment]:
+    """All segments of the WAL in order. Raises BadArchive when there is none."""
+    found = []
+    for name in names(state_dir / WAL):
+        match = _NAME.fullmatch(name)
+        if match:
+            found.append(Segment(state_dir / WAL / name, int(match.group(1), 16), int(match.group(2), 16)))
+    if not found:
+        raise bad(state_dir / WAL, f"there is no .wal file: {NO_WAL}")
+    return found
 
 
 def records(segment: Segment, *, crc: int, is_last: bool) -> t.Iterator[Record]:

@@ -152,6 +152,11 @@ def raft_position(directory: Path) -> RaftPosition:
     return RaftPosition(2, store["commit"], store["last"], 1, 12, _subject_of(directory, NameOID.COMMON_NAME), 1)
 
 
+def raft_newest_index(directory: Path) -> int:
+    """Take the place of _raft_store.newest_index."""
+    return raft_position(directory).last_index
+
+
 def raft_contents(directory: Path, dummy: RaftKeys) -> RaftContents:
     """Take the place of _raft_store.contents."""
     store = json.loads((directory / WAL).read_text())

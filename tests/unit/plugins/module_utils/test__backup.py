@@ -46,7 +46,7 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     item,
     node_key_pem,
     raft_contents,
-    raft_position,
+    raft_newest_index,
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
@@ -211,7 +211,7 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
         return write(**arguments)
 
     monkeypatch.setattr(_archive, "write_archive", noted)
-    monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "newest_index", raft_newest_index)
     monkeypatch.setattr(_raft_store, "contents", raft_contents)
     monkeypatch.setattr(module.time, "sleep", clock.pause)
     return world
@@ -606,9 +606,7 @@ def test_a_disk_that_is_full_before_the_stop_stops_nothing(world: World, monkeyp
 
 
 def test_a_follower_that_does_not_follow_is_not_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        _raft_store, "position", lambda path: dataclasses.replace(raft_position(path), last_index=40, commit_index=40)
-    )
+    monkeypatch.setattr(_raft_store, "newest_index", lambda path: 40)
     with pytest.raises(TimedOut) as caught:
         world.make()
     assert f"see raft entry 41 arrive on the manager {M2}" in str(caught.value)
@@ -619,16 +617,15 @@ def test_a_follower_that_does_not_follow_is_not_stopped(world: World, monkeypatc
 def test_the_settling_entry_is_awaited_on_a_follower_that_lags(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     left = [40, 40, 0]
 
-    def position(path: Path) -> Any:
-        found = raft_position(path)
+    def newest_index(path: Path) -> int:
         if not left:
-            return found
+            return raft_newest_index(path)
         last = left.pop()
         if not last:
             raise BadArchive("read", "it is being written")
-        return dataclasses.replace(found, last_index=last)
+        return last
 
-    monkeypatch.setattr(_raft_store, "position", position)
+    monkeypatch.setattr(_raft_store, "newest_index", newest_index)
     world.make()
     assert world.effects == COLD
     assert left == []

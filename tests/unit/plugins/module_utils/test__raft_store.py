@@ -185,6 +185,51 @@ def test_entry_larger_than_a_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert module.position(tmp_path).last_index == 2
 
 
+@pytest.mark.parametrize(
+    ("segment", "newest"),
+    [
+        (first_segment().entries(1, 2, 3).state(3), 3),
+        (first_segment().entries(1, 2).state(2).entries(3), 3),
+        (first_segment().entries(1, 2, 3, 4).state(2).entries(3, term=3).state(3, term=3), 3),
+        (first_segment(), -1),
+    ],
+)
+def test_newest_index_of_a_running_engine(tmp_path: Path, segment: Segment, newest: int) -> None:
+    path = segment.write(tmp_path)
+    assert module.newest_index(tmp_path) == newest
+    content = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(content + bytes(-len(content) % 8))  # not preallocated
+    assert module.newest_index(tmp_path) == newest
+
+
+def test_newest_index_is_that_of_the_last_segment(tmp_path: Path) -> None:
+    first, second = two_segments(tmp_path)
+    assert module.newest_index(tmp_path) == 5
+    first.write_bytes(b"damaged")
+    assert module.newest_index(tmp_path) == 5
+    Segment(2, 6, crc=0x1234).state(5).write(tmp_path)
+    assert module.newest_index(tmp_path) == 5
+    second.unlink()
+    assert module.newest_index(tmp_path) == 5
+
+
+def test_newest_index_of_a_log_that_is_being_written_is_an_index_of_it_or_an_error(tmp_path: Path) -> None:
+    """The frame of an entry may be there in part; what comes before it stands."""
+    segment = first_segment().entries(1, 2)
+    path = segment.write(tmp_path)
+    for length in range(segment.offsets[-1], len(segment.content)):
+        path.write_bytes(segment.content[:length].ljust(SEGMENT_SIZE, b"\0"))
+        try:
+            assert module.newest_index(tmp_path) in (0, 1, 2)
+        except BadArchive as error:
+            assert str(path) in str(error)
+
+
+def test_newest_index_without_a_log(tmp_path: Path) -> None:
+    with pytest.raises(BadArchive, match="there is no .wal file"):
+        module.newest_index(tmp_path)
+
+
 def test_segment_that_is_not_preallocated_gives_a_warning(tmp_path: Path) -> None:
     first_segment().entries(1, 2).state(2).write(tmp_path, preallocate=False)
     (warning,) = module.position(tmp_path).warnings

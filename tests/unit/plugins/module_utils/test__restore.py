@@ -44,6 +44,7 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     FakeHost,
     node_key_pem,
     raft_contents,
+    raft_newest_index,
     raft_position,
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
@@ -267,6 +268,7 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
     for user in (module, _force_new_cluster):
         monkeypatch.setattr(user, "probe_all", probe_all)
     monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "newest_index", raft_newest_index)
     monkeypatch.setattr(_raft_store, "contents", raft_contents)
     world.back_up()
     return world

@@ -16,7 +16,12 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _daemon, _raf
 from ansible_collections.quorate.swarm.plugins.modules import swarm_backup as module
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import FakeApi
-from ansible_collections.quorate.swarm.tests.unit.fake_host import UNLOCK_KEY, FakeHost, raft_contents, raft_position
+from ansible_collections.quorate.swarm.tests.unit.fake_host import (
+    UNLOCK_KEY,
+    FakeHost,
+    raft_contents,
+    raft_newest_index,
+)
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
 
@@ -26,7 +31,7 @@ def host(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.MonkeyP
     host = FakeHost(tmp_path / "docker", api).join(unlock_key=UNLOCK_KEY)
     monkeypatch.setattr(AnsibleModule, "run_command", lambda self, argv: host.run(argv))
     monkeypatch.setattr(_daemon.os.path, "isdir", lambda path: path == "/run/systemd/system")
-    monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "newest_index", raft_newest_index)
     monkeypatch.setattr(_raft_store, "contents", raft_contents)
     monkeypatch.setattr(_state_dir.StateDir, "require_room", lambda self, needed: None)
     return host

@@ -28,6 +28,7 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     UNLOCK_KEY,
     FakeHost,
     raft_contents,
+    raft_newest_index,
     raft_position,
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
@@ -61,6 +62,7 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
     monkeypatch.setattr(AnsibleModule, "run_command", lambda self, argv: hosts[-1].run(argv))
     monkeypatch.setattr(_daemon.os.path, "isdir", lambda path: path == "/run/systemd/system")
     monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "newest_index", raft_newest_index)
     monkeypatch.setattr(_raft_store, "contents", raft_contents)
     monkeypatch.setattr(_state_dir.StateDir, "require_room", lambda self, needed: None)
     archive = run_module(swarm_backup.main, directory=str(tmp_path / "backups"))["archive"]

@@ -17,7 +17,7 @@ positional: _input
 options:
   _input:
     description:
-      - For each inventory host, the result of M(quorate.swarm.swarm_info) with C(nodes), C(disk) and C(addresses). A host
+      - For each inventory host, the result of M(quorate.swarm.swarm_info) with C(nodes), C(identity) and C(addresses). A host
         that could not be reached is passed over.
     type: dict
     required: true

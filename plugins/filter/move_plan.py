@@ -19,7 +19,7 @@ options:
   _input:
     description:
       - For each inventory host that is or shall be a manager, the result of M(quorate.swarm.swarm_info) with C(nodes),
-        C(disk) and C(addresses).
+        C(identity) and C(addresses).
       - A host that cannot be reached has C(unreachable) in its place, which is V(true).
     type: dict
     required: true

@@ -18,7 +18,7 @@ positional: _input
 options:
   _input:
     description:
-      - For each inventory host that is or shall be a manager, the result of M(quorate.swarm.swarm_info) with C(disk).
+      - For each inventory host that is or shall be a manager, the result of M(quorate.swarm.swarm_info) with C(identity).
       - A host that cannot be reached has C(unreachable) in its place, which is V(true).
     type: dict
     required: true

@@ -92,6 +92,7 @@ class ForceNewCluster:
         steps: The steps that were taken.
         aside: Where the old state is kept.
         came_back: Whether the swarm came back by itself, so that no new cluster was forced.
+        keeps_old: Whether the old state is kept; there is no reason to where the copy has all that is in it.
         warnings: What the operator should know, although it is no failure.
     """
 
@@ -116,6 +117,7 @@ class ForceNewCluster:
         self.what = what
         self.of_itself = of_itself
         self.came_back = False
+        self.keeps_old = True
         self.warnings: list[str] = []
         self.steps = Steps()
         self._lone = LoneManager(
@@ -201,7 +203,7 @@ class ForceNewCluster:
                 self._roll_back(error, old_key)
                 raise
             self.daemon.disarm()
-        keep = had_state and not self.came_back
+        keep = had_state and self.keeps_old and not self.came_back
         if not keep:
             shutil.rmtree(self.aside)
         return {**result, "quarantine": str(self.aside) if keep else None}

@@ -69,7 +69,7 @@ def move_plan(
     """Decide what is next for a manager whose raft address may be none of its host's.
 
     Args:
-        infos: For each host of the managers' group what swarm_info returned there (nodes, disk, addresses), or
+        infos: For each host of the managers' group what swarm_info returned there (nodes, identity, addresses), or
             C({"unreachable": True}).
         target: The host in question.
         addresses: For each host the address under which it shall be known, by its inventory; empty for any of its own.
@@ -223,7 +223,7 @@ def address_traces(infos: t.Mapping[str, Info], address: str) -> list[str]:
     """Where an address can still be found, in words.
 
     Args:
-        infos: For each host what swarm_info returned there (nodes, disk, addresses).
+        infos: For each host what swarm_info returned there (nodes, identity, addresses).
         address: The address that must be nowhere.
     """
     found = []

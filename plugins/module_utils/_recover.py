@@ -308,6 +308,13 @@ class Recover:
         self.cluster.new_copy()
         return self.cluster.run(self._copy_state, old_key=self._unlock_key)
 
+    def tidy(self) -> bool:
+        """Remove what a run has left that lost its power, when there is nothing to recover any more.
+
+        Returns: whether there was anything.
+        """
+        return bool(self.state.remove_leftovers())
+
     def _copy_state(self) -> Copy:
         """Copy the state of the stopped engine, and insist that the copy is good."""
         copy = self.cluster.copy

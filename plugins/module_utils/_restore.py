@@ -59,6 +59,7 @@ class Host:
         addresses: Addresses of its interfaces.
         has_state: Whether its state directory holds swarm state.
         cluster_id: The swarm of that state, by the node certificate on disk; None when it has none that can be read.
+        is_archived: Whether that state is the one of the archive, and nothing came after it: a restore was interrupted.
     """
 
     found: Survey
@@ -66,6 +67,7 @@ class Host:
     addresses: frozenset[str]
     has_state: bool
     cluster_id: str | None
+    is_archived: bool = False
 
 
 # -- decisions -------------------------------------------------------------------------------------------------------
@@ -110,7 +112,7 @@ def host_decision(
             f"the archive was made by engine {archived_engine}, and this host has the older {host.engine_version}",
             "Upgrade the engine of this host, or set allow_engine_downgrade",
         )
-    if options.replace_state:
+    if options.replace_state or (host.is_archived and host.found.state != "manager"):
         return
     local = host.found.local
     cluster = local.cluster_id if local else ""
@@ -209,6 +211,8 @@ class Restore:
         archived = self.manifest or _state_facts.manifest_of(facts, unlock_key=key)
         with self.steps.step("check this host"):
             found = survey(self.engine)
+            is_archived = self._is_archived(facts)
+            self.cluster.keeps_old = not is_archived
             host_decision(
                 Host(
                     found=found,
@@ -216,6 +220,7 @@ class Restore:
                     addresses=self.host_addresses,
                     has_state=self.state.exists,
                     cluster_id=_state_facts.read_cluster_id(self.state.path),
+                    is_archived=is_archived,
                 ),
                 archived_cluster=facts.cluster_id or "",
                 archived_address=host_of(facts.address or ""),
@@ -235,6 +240,21 @@ class Restore:
             with self.steps.step("see that no other host has the address"):
                 self.loan.prepare(host_of(facts.address or ""))
         return facts
+
+    def _is_archived(self, facts: _state_facts.StateFacts) -> bool:
+        """Whether the state of this host is what the archive holds, as a restore leaves it that lost its power.
+
+        Without a quorum an engine may vote, but appends nothing to the log.
+        """
+        if not self.state.exists:
+            return False
+        here = _state_facts.read_state(self.state.path, live=True)
+        return (
+            (here.node_id, here.cluster_id) == (facts.node_id, facts.cluster_id)
+            and here.raft is not None
+            and facts.raft is not None
+            and here.raft.last_index == facts.raft.last_index
+        )
 
     def _require_own_state(self, facts: _state_facts.StateFacts) -> None:
         """See that the archived state is that of a manager, and the one that the manifest describes."""

@@ -82,15 +82,18 @@ class StateDir:
         self._in_use.append(_lock(folder))
         return folder
 
-    def remove_leftovers(self) -> None:
-        """Remove the work folders of killed runs. Those in use, by this process or another, stay."""
+    def remove_leftovers(self) -> list[Path]:
+        """Remove the work folders of killed runs, and return them. Those in use, by this process or another, stay."""
+        removed = []
         for path in self.path.parent.glob(f"{_WORK_PREFIX}*"):
             with contextlib.suppress(BlockingIOError, FileNotFoundError):  # in use, or just being removed by its owner
                 handle = _lock(path)
                 try:
                     shutil.rmtree(path)
+                    removed.append(path)
                 finally:
                     os.close(handle)
+        return removed
 
     def room(self) -> int:
         """Bytes that a copy beside the state directory may take."""

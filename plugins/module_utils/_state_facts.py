@@ -155,6 +155,7 @@ def read_state(
     now: float | None = None,
     live: bool = False,
     decode: bool = False,
+    with_raft: bool = True,
 ) -> StateFacts:
     """Read a state directory in any condition.
 
@@ -164,8 +165,9 @@ def read_state(
         now: Time for the validity of the certificates, in seconds since 1970; the current one by default.
         live: An engine may be writing to it: what looks damaged is read again.
         decode: Open every record of the raft store as well.
+        with_raft: Read the raft store, every byte of which is proven, which takes seconds where it is large.
     """
-    reader = _Reader(directory, unlock_key=unlock_key, live=live, decode=decode)
+    reader = _Reader(directory, unlock_key=unlock_key, live=live, decode=decode, with_raft=with_raft)
     return reader.facts(time.time() if now is None else now)
 
 
@@ -213,11 +215,12 @@ def manifest_of(facts: StateFacts, *, unlock_key: bytes | None) -> dict[str, t.A
 class _Reader:
     """Reads one part after the other, and keeps what is wrong with each for the end."""
 
-    def __init__(self, directory: Path, *, unlock_key: bytes | None, live: bool, decode: bool) -> None:
+    def __init__(self, directory: Path, *, unlock_key: bytes | None, live: bool, decode: bool, with_raft: bool) -> None:
         self._directory = directory
         self._unlock_key = unlock_key
         self._live = live
         self._decode = decode
+        self._with_raft = with_raft
         self._problems: list[SwarmError] = []
 
     def facts(self, now: float) -> StateFacts:
@@ -233,7 +236,7 @@ class _Reader:
         if keys is not None:
             contents = self._read_raft(certificate, lambda: _raft_store.contents(self._directory, keys))
             raft = contents.position if contents else None
-        else:
+        elif self._with_raft:
             raft = self._read_raft(certificate, lambda: _raft_store.position(self._directory))
         self._check_tasks()
         if certificate is not None:

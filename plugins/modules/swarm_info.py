@@ -29,11 +29,13 @@ options:
       - What to return besides the state, the engine, the cluster, the managers and the quorum, which always are.
       - V(disk) reads the state directory of this host, for which root is needed. Leave it out when O(docker_host) is
         another host.
+      - V(identity) does so too, but leaves out the raft store, every byte of which V(disk) proves, which takes seconds where
+        it is large.
       - V(containers) and V(addresses), those of this host, and V(tasks) are only returned when they are asked for.
         V(addresses) need C(ip).
     type: list
     elements: str
-    choices: [nodes, services, networks, secrets, configs, disk, containers, addresses, tasks]
+    choices: [nodes, services, networks, secrets, configs, disk, identity, containers, addresses, tasks]
     default: [nodes, services, networks, secrets, configs, disk]
   settle_timeout:
     description:
@@ -337,7 +339,7 @@ containers:
 state_directory:
   description:
     - What the state directory on this host holds, whether the engine runs or not. Null when it may not be read, or when
-      V(disk) is not in O(gather).
+      neither V(disk) nor V(identity) is in O(gather).
   returned: success
   type: dict
   contains:
@@ -368,7 +370,7 @@ state_directory:
     raft:
       description:
         - Position in the raft log, with C(term), C(commit_index), C(last_index), C(snapshot_term), C(snapshot_index),
-          C(node_id) and C(raft_id). Null for a worker.
+          C(node_id) and C(raft_id). Null for a worker, or without V(disk) in O(gather).
       type: dict
     node_id:
       description: Node ID in the certificate.
@@ -466,7 +468,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "gather": {
         "type": "list",
         "elements": "str",
-        "choices": [*GATHER, "containers", "addresses", "tasks"],
+        "choices": [*GATHER, "identity", "containers", "addresses", "tasks"],
         "default": GATHER,
     },
     "settle_timeout": {"type": "int", "default": 30},
@@ -501,9 +503,11 @@ def facts(engine: Engine, params: t.Mapping[str, t.Any], run: Runner, warn: Warn
         **{kind: attempt(read, warn) if usable and kind in gather else None for kind, read in readers.items()},
         "containers": attempt(engine.plain_containers, warn) if found.local and "containers" in gather else None,
         "state_directory": on_disk(
-            state_directory(params, engine_facts(found, version)["root_dir"], Daemon(run).arguments), warn
+            state_directory(params, engine_facts(found, version)["root_dir"], Daemon(run).arguments),
+            warn,
+            with_raft="disk" in gather,
         )
-        if "disk" in gather
+        if {"disk", "identity"}.intersection(gather)
         else None,
         "addresses": attempt(lambda: addresses(run), warn) if "addresses" in gather else None,
     }
@@ -546,7 +550,7 @@ def cluster(engine: Engine, warn: Warn) -> dict[str, t.Any]:
     )
 
 
-def on_disk(path: Path, warn: Warn) -> dict[str, t.Any] | None:
+def on_disk(path: Path, warn: Warn, *, with_raft: bool) -> dict[str, t.Any] | None:
     try:
         place, has_files = StateDir(path), any(path.iterdir())
         sizes: dict[str, int | None] = {
@@ -559,7 +563,8 @@ def on_disk(path: Path, warn: Warn) -> dict[str, t.Any] | None:
     except OSError as error:
         warn(f"Could not read the state directory {path}: {error.strerror}. Run the task with become.")
         return None
-    result, warnings = state_directory_facts(path, **sizes, facts=read_state(path, live=True) if has_files else None)
+    known = read_state(path, live=True, with_raft=with_raft) if has_files else None
+    result, warnings = state_directory_facts(path, **sizes, facts=known)
     for warning in warnings:
         warn(warning)
     return result

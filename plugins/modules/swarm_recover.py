@@ -23,6 +23,8 @@ description:
     anew. For that it leads twice; the engine is started once more, with a longer heartbeat period of the swarm, which is put
     back at once.
   - If the lost managers come back while this runs, the swarm is left to its quorum, and no new cluster is forced.
+  - Where there is a quorum, nothing is done but to remove the copies that a run left beside the state directory when its
+    host lost its power.
 extends_documentation_fragment:
   - quorate.swarm.docker
   - quorate.swarm.state_directory
@@ -281,6 +283,8 @@ def main() -> None:
                 if not module.check_mode:
                     result.update(recover.run())
                     result["outcome"] = "quorum_returned" if recover.cluster.came_back else "recovered"
+            elif not module.check_mode:
+                result["changed"] = recover.tidy()
         finally:
             recover.cleanup()
     except SwarmError as error:

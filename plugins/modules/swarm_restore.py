@@ -58,6 +58,7 @@ options:
     description:
       - Allow to put the swarm state of this host aside, and so take this host out of the swarm that it is in.
       - The old state is kept in RV(quarantine).
+      - State that is just what the archive holds, as a restore leaves it whose host lost its power, is replaced without it.
     type: bool
     default: false
   allow_other_cluster:

@@ -88,6 +88,7 @@ def decide(state: str = "inactive", **more: Any) -> None:
         "addresses": frozenset(["192.0.2.2", "127.0.0.1"]),
         "has_state": False,
         "cluster_id": None,
+        "is_archived": False,
     }
     host = module.Host(**{**facts, **{name: more.pop(name) for name in list(more) if name in facts}})
     archived: dict[str, Any] = {
@@ -157,6 +158,16 @@ def test_host_with_state_on_disk_is_refused(state: str, why: str) -> None:
         decide(state, has_state=True, cluster_id="blue")
     assert f"although {why}" in str(caught.value)
     assert "Set replace_state" in str(caught.value)
+
+
+@pytest.mark.parametrize("state", ["daemon_down", "inactive", "pending", "locked", "quorum_lost", "unsettled", "error"])
+def test_what_a_restore_has_left_that_lost_its_power_is_replaced(state: str) -> None:
+    decide(state, has_state=True, cluster_id="blue", is_archived=True)
+
+
+def test_a_manager_that_serves_is_not_taken_for_an_interrupted_restore() -> None:
+    with pytest.raises(Refused, match="in a swarm already"):
+        decide("manager", has_state=True, cluster_id="blue", is_archived=True)
 
 
 def test_host_of_another_swarm_needs_a_second_word() -> None:
@@ -359,6 +370,47 @@ def test_a_manager_that_comes_up_meanwhile_is_refused_and_everything_put_back(wo
         world.make(replace_state=True)
     assert world.effects == ["arm", "stop", "swap", "start", *BACK]
     assert world.host.tree() == before
+
+
+def lose_power_after_the_swap(world: World) -> None:
+    """Let the host boot with the archived state, and find that the other managers are gone."""
+    archived = json.loads((world.folder / "source/swarm" / WAL).read_text())
+    world.host.hostname = "m2"
+    world.host.join()
+    world.host.change(lambda store: store.update(archived))
+
+
+def test_a_restore_that_lost_its_power_after_the_swap_is_done_again(world: World) -> None:
+    lose_power_after_the_swap(world)
+    assert world.host.condition == "leaderless"
+    result = world.make()
+    assert world.host.condition == "manager"
+    assert (result["node_id"], result["quarantine"]) == ("id-m2", None)
+    assert world.names() == ["swarm"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hostname": "m1"},
+        {"cluster": "green"},
+        {"last": 1},
+    ],
+)
+def test_what_is_not_the_archived_state_is_not_replaced_unasked(world: World, change: dict[str, Any]) -> None:
+    lose_power_after_the_swap(world)
+    if "last" in change:
+        world.host.change(lambda store: store.update(last=store["last"] + change["last"]))
+    else:
+        store = world.host.store
+        world.host.hostname = change.get("hostname", "m2")
+        world.host.join(cluster=change.get("cluster", "blue"))
+        world.host.change(lambda dummy: dummy.update(last=store["last"], commit=store["commit"]))
+    before = world.host.tree()
+    with pytest.raises(Refused, match="replace_state"):
+        world.make(allow_other_cluster=True)
+    assert world.host.tree() == before
+    assert world.effects == []
 
 
 def test_a_state_directory_of_no_engine_is_refused_before_anything_is_done(world: World) -> None:

@@ -225,6 +225,15 @@ def test_damaged_raft_store(state: State, monkeypatch: pytest.MonkeyPatch) -> No
     assert (facts.raft, facts.problems, facts.node_id) == (None, (damage,), "nodeid")
 
 
+def test_the_raft_store_is_left_out_where_that_is_asked(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    def position(directory: Path) -> RaftPosition:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(_raft_store, "position", position)
+    facts = module.read_state(state(), now=NOW, with_raft=False)
+    assert (facts.raft, facts.problems, facts.node_id, facts.cluster_id) == (None, (), "nodeid", "clusterid")
+
+
 def test_raft_store_of_a_running_engine_is_read_again(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = []
 

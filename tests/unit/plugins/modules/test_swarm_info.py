@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Iterator
@@ -274,15 +275,20 @@ def test_running_tasks_are_counted_when_they_are_asked_for(api: FakeApi, run_mod
 
 
 def on_disk(
-    run_module: RunModule, monkeypatch: pytest.MonkeyPatch, directory: Path, facts: StateFacts = FACTS
+    run_module: RunModule,
+    monkeypatch: pytest.MonkeyPatch,
+    directory: Path,
+    facts: StateFacts = FACTS,
+    *,
+    gather: str = "disk",
 ) -> dict[str, Any]:
-    def read_state(path: Path, *, live: bool) -> StateFacts:
+    def read_state(path: Path, *, live: bool, with_raft: bool) -> StateFacts:
         assert path == directory
         assert live
-        return facts
+        return facts if with_raft else dataclasses.replace(facts, raft=None)
 
     monkeypatch.setattr(swarm_info, "read_state", read_state)
-    return info(run_module, gather=["disk"], state_directory=str(directory))
+    return info(run_module, gather=[gather], state_directory=str(directory))
 
 
 def test_state_directory(api: FakeApi, run_module: RunModule, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -313,6 +319,20 @@ def test_state_directory(api: FakeApi, run_module: RunModule, monkeypatch: pytes
         "address": "10.0.0.1:2377",
         "problems": [],
     }
+
+
+def test_identity_is_told_without_the_raft_store(
+    api: FakeApi, run_module: RunModule, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    api.answers["/info"] = DOWN
+    (tmp_path / "docker-state.json").write_text("{}")
+    found = on_disk(run_module, monkeypatch, tmp_path, gather="identity")["state_directory"]
+    assert (found["node_id"], found["cluster_id"], found["key"], found["raft"]) == (
+        "nodeid",
+        "clusterid",
+        "sealed",
+        None,
+    )
 
 
 def test_addresses(api: FakeApi, run_module: RunModule, monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> None:

@@ -77,6 +77,18 @@ def test_a_second_run_changes_nothing(host: FakeHost, run_module: RunModule) -> 
     assert (result["changed"], result["outcome"], host.effects) == (False, "has_quorum", [])
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_what_a_run_left_that_lost_its_power_is_removed_where_there_is_a_quorum(
+    host: FakeHost, run_module: RunModule, check: bool
+) -> None:
+    run_module(module.main, **OPTIONS)
+    left = host.state.path.with_name(".quorate-swarm-recovery-left")
+    left.mkdir()
+    result = run_module(module.main, check=check, settle_timeout=0)
+    assert (result["changed"], result["outcome"], left.exists()) == (not check, "has_quorum", check)
+    assert run_module(module.main, settle_timeout=0)["changed"] is check
+
+
 def test_check_mode_changes_nothing(host: FakeHost, run_module: RunModule) -> None:
     before = host.tree()
     result = run_module(module.main, check=True, **OPTIONS)

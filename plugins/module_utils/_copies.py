@@ -34,7 +34,36 @@ _PLACES: dict[str, frozenset[str]] = {
     "restic": _OF_RESTIC | {"host", "become"},
 }
 _RECIPIENT = re.compile(r"age1[0-9a-z]{58}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?")
+#: Makes a folder in that of this user, which nobody else can have put there, and prints it and the user ID.
+_PLACE = """
+umask 077
+user=$(id -u)
+places=/var/tmp/quorate-swarm-$user
+mkdir "$places" 2>/dev/null || { [ -d "$places" ] && [ ! -L "$places" ] && [ -O "$places" ]; } || {
+    echo "Could not make a place for an archive: $places is there, and no directory of user $user. Remove it" >&2
+    exit 1
+}
+find "$places" -mindepth 1 -maxdepth 1 -name "$1.*" -exec rm -rf {} +
+mktemp -d "$places/$1.XXXXXX"
+echo "$user"
+"""
 _CREDENTIALS = re.compile(r"(\w[\w+.-]*://[^/\s:@]*):[^/\s@]+@")
+
+
+def place_command(archive: str, *, purpose: str, host: str) -> list[str]:
+    """The command that makes a place for an archive on its way, which whoever runs it can read alone.
+
+    Where a run was killed, the next one for the same purpose, host and archive removes what was left there.
+
+    Args:
+        archive: The archive, with or without its path.
+        purpose: What the place is for. No two places of one run have the same.
+        host: The inventory host for which it is made; many may use the same place to work, such as the controller.
+
+    Returns: The words. It prints the path of the place, and in a second line the ID of the user.
+    """
+    name = re.sub(r"[^\w.-]", "_", f"{purpose}-{host}-{posixpath.basename(archive)}", flags=re.ASCII)[-200:]
+    return ["/bin/sh", "-euc", _PLACE, "sh", name]
 
 
 def without_credentials(text: str) -> str:

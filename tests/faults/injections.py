@@ -276,7 +276,7 @@ class TruncateArchive(Fault):
     text = "the archive on the host ends early"
 
     def strike(self, hit: Hit) -> None:
-        (path,) = hit.host.run("ls /tmp/quorate-swarm-*/swarm_*.tar.gz").stdout.split()
+        (path,) = hit.host.run("ls /var/tmp/quorate-swarm-*/host-*/swarm_*.tar.gz").stdout.split()
         hit.host.run(f"truncate --size=$(($(stat --format=%s {path}) / 2)) {path}")
 
 

@@ -123,6 +123,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "majority": ((4,), {}),
     "manager_layout": ((3,), {"zones": {"a": ["m1", "m2"], "b": ["m3"]}}),
     "name_list": (("m1, m2",), {}),
+    "place_command": (("/srv/a.tar.gz",), {"purpose": "unpack", "host": "m1"}),
     "needs_become": (({"inventory_hostname": "m1"},), {}),
     "move_plan": (({"m1": {"state": "locked"}},), {"target": "m1", "addresses": {}}),
     "rejoin_plan": (
@@ -169,6 +170,7 @@ BAD: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "majority": [(("many",), {}), (([],), {})],
     "manager_layout": [(("many",), {"zones": ["a"]}), ((3,), {"zones": None}), ((3,), {"zones": {"a": None}})],
     "name_list": [((None,), {}), ((1,), {})],
+    "place_command": [((None,), {"purpose": "unpack", "host": "m1"}), (("a.tar.gz",), {"purpose": "unpack"})],
     "needs_become": [((None,), {}), (({},), {}), (({"inventory_hostname": "m1", "ansible_become": "perhaps"},), {})],
     "move_plan": [(({},), {"target": "m1", "addresses": {}}), ((None,), {}), (({"m1": None},), {"target": "m1"})],
     "rejoin_plan": [((None,), {"target": "m1", "addresses": {}}), (({},), {"target": "m1"})],

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +27,58 @@ def name(created: str, cluster: str = "blue", suffix: str = "") -> str:
 
 def plan(*copies: Any) -> list[dict[str, Any]]:
     return module.copy_plan(list(copies), hosts=["m1", "store"])
+
+
+# Places on the way
+
+
+def run_place(command: list[str], home: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command with another /var/tmp."""
+    words = [word.replace("/var/tmp", str(home)) for word in command]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def place(home: Path, purpose: str = "stage", host: str = "m1", archive: str = "/srv/a.tar.gz") -> Path:
+    done = run_place(module.place_command(archive, purpose=purpose, host=host), home)
+    path, user = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, user) == (0, "", str(os.getuid()))
+    return Path(path)
+
+
+def test_a_place_is_of_this_user_alone(tmp_path: Path) -> None:
+    made = place(tmp_path)
+    assert [oct(path.stat().st_mode)[-3:] for path in (made, made.parent)] == ["700", "700"]
+    assert made.parent == tmp_path / f"quorate-swarm-{os.getuid()}"
+    assert made.name.startswith("stage-m1-a.tar.gz.")
+
+
+def test_what_a_killed_run_has_left_is_removed_by_the_next_one_for_the_same_and_nothing_else(tmp_path: Path) -> None:
+    left = place(tmp_path)
+    (left / "a.tar.gz").touch()
+    others = [place(tmp_path, "decrypt"), place(tmp_path, host="m11"), place(tmp_path, archive="/srv/ba.tar.gz")]
+    made = place(tmp_path)
+    assert made != left
+    assert not left.exists()
+    assert all(other.exists() for other in others)
+
+
+def test_a_name_is_a_name_whatever_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    made = place(tmp_path, host="*/../$(touch kept/x);'\"\n", archive="a b[ä]*.tar.gz")
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", made.name)
+    assert made.parent.parent == tmp_path
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["symlink", "file"])
+def test_a_place_that_somebody_else_may_have_put_there_is_refused(tmp_path: Path, kind: str) -> None:
+    there = tmp_path / f"quorate-swarm-{os.getuid()}"
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    there.symlink_to(tmp_path / "elsewhere") if kind == "symlink" else there.touch()
+    done = run_place(module.place_command("a.tar.gz", purpose="stage", host="m1"), tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{there} is there, and no directory of user {os.getuid()}" in done.stderr
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 # Where copies go

@@ -105,7 +105,7 @@ def main() -> int:
     parser.add_argument("--fault", default="", help="only with this fault")
     parser.add_argument("--seed", type=int, default=1, help="decides delays, choices and the order")
     parser.add_argument("--engine", default=os.environ.get("QUORATE_ENGINE") or "20.10")
-    parser.add_argument("--labs", type=int, default=2, help="labs at the same time")
+    parser.add_argument("--labs", type=int, default=4, help="labs at the same time")
     parser.add_argument("--again", action="store_true", help="also run cases that were survived")
     parser.add_argument("--limit", type=float, default=80 * 60, help="begin no case after so many seconds")
     options = parser.parse_args()

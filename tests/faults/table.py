@@ -91,6 +91,8 @@ def _at_step(operation: Operation, step: str, fault: str) -> str:
         return "the module asks the swarm nothing here that it does not ask in the next step"
     if fault == "kill_ansible" and operation.name != "backup" and step != operation.worst:
         return "a module does not notice it, which every step of a backup and the worst one of this shows; here it is struck before each task"
+    if operation.name == "recover_quorum" and fault in _ONCE:
+        return "the code that meets it is that of a restore, where it is struck"
     if (
         operation.name == "recover_quorum"
         and step in _SHARED

@@ -68,9 +68,17 @@ def violations(scene: Scene, *, archives_too: bool) -> list[str]:
 
 
 def _is_sealed(host: Host) -> bool | None:
-    """Whether the key file of a manager needs an unlock key; None where there is none."""
+    """Whether the key file of a manager needs an unlock key; None where there is none.
+
+    A manager that was demoted loses the key of its raft store from it first, and the seal later.
+    """
     key_file = host.docker_directory / "swarm/certificates/swarm-node.key"
-    return "ENCRYPTED" in key_file.read_text() if key_file.exists() else None
+    if not key_file.exists():
+        return None
+    pem = key_file.read_text()
+    if "ENCRYPTED" not in pem:
+        return False
+    return True if "raft-dek: " in pem else None
 
 
 def _bad_archives(scene: Scene, host: Host) -> Iterator[str]:

@@ -28,6 +28,8 @@ from quorate_lab.errors import LabError
 
 ALONE, RERUN, FAILED = "survived alone", "survived after a rerun", "FAILED"
 _HEALTHY = 150
+#: How often a case is begun that its fault keeps from coming to the point.
+_ATTEMPTS = 5
 #: What the playbooks of each case have printed.
 LOGS = ROOT / "build/faults/logs"
 
@@ -72,17 +74,19 @@ def run_case(scene: Scene, case: Case, seed: int) -> Result:
     delay = random.choice([0.0, random.uniform(0, 0.4)])
     if OPERATIONS[case.operation].short and case.fault == "kill_module":
         delay = 0.0  # the module may have told its result and not be gone yet
-    for seconds, is_last in ((delay, False), (0.0, True)):
+    for left in reversed(range(_ATTEMPTS)):
         try:
-            _Attempt(scene, case, result, random, seconds).run()
+            _Attempt(scene, case, result, random, delay).run()
             break
         except TooLate:
             scene.stale = True
-            if is_last:
+            if not delay:
                 result.violated.append("the operation was over before the fault came, without a delay too")
+                break
+            delay = 0.0
         except NeverReached as error:
             scene.stale = True
-            if is_last or not FAULTS[case.fault].is_to_blame(scene.log.read_text()):
+            if not left or not FAULTS[case.fault].is_to_blame(scene.log.read_text()):
                 result.violated.append(str(error))
                 break
         except (AssertionError, LabError, OSError) as error:

@@ -38,8 +38,11 @@ def _busy(host: Host) -> Iterator[str]:
     if not host.pid:
         yield f"{host.name} is down"
         return
-    if modules(host):
-        yield f"a module runs on {host.name}"
+    for pid in modules(host):
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            waits = Path(f"/proc/{pid}/wchan").read_text()
+            yield f"a module runs on {host.name} ({words}, in {waits})"
     # one command, because this is asked again and again
     shown = host.run(
         "systemctl show --property=ActiveState --value docker.service;"

@@ -19,7 +19,7 @@ from faults.injections import FAULTS, Hit, TooLate
 from faults.judge import UNHEALTHY, busy, unfinished, violations
 from faults.operations import OPERATIONS
 from faults.points import ROOT
-from faults.scene import NeverReached, Scene
+from faults.scene import Scene
 from faults.table import Case
 from faults.writer import Writer
 from helpers.runner import AnsibleRun
@@ -28,8 +28,6 @@ from quorate_lab.errors import LabError
 
 ALONE, RERUN, FAILED = "survived alone", "survived after a rerun", "FAILED"
 _HEALTHY = 150
-#: How often a case is begun that its fault keeps from coming to the point.
-_ATTEMPTS = 5
 #: What the playbooks of each case have printed.
 LOGS = ROOT / "build/faults/logs"
 
@@ -74,21 +72,14 @@ def run_case(scene: Scene, case: Case, seed: int) -> Result:
     delay = random.choice([0.0, random.uniform(0, 0.4)])
     if OPERATIONS[case.operation].short and case.fault == "kill_module":
         delay = 0.0  # the module may have told its result and not be gone yet
-    for left in reversed(range(_ATTEMPTS)):
+    for seconds in dict.fromkeys((delay, 0.0)):
+        result.violated.clear()
         try:
-            _Attempt(scene, case, result, random, delay).run()
+            _Attempt(scene, case, result, random, seconds).run()
             break
         except TooLate:
             scene.stale = True
-            if not delay:
-                result.violated.append("the operation was over before the fault came, without a delay too")
-                break
-            delay = 0.0
-        except NeverReached as error:
-            scene.stale = True
-            if not left or not FAULTS[case.fault].is_to_blame(scene.log.read_text()):
-                result.violated.append(str(error))
-                break
+            result.violated.append("the operation was over before the fault came, without a delay too")
         except (AssertionError, LabError, OSError) as error:
             result.violated.append(f"{type(error).__name__}: {error}"[-3000:])
             break

@@ -27,7 +27,25 @@ from quorate_lab.process import execute, in_parallel
 _CUT = 8
 #: Bytes of a small file system for the state directory: more than the 256 MiB that an operation leaves free.
 _SMALL = 700 << 20
-_FAKETIME = "libfaketime.so.1"
+#: Where a host has what shifts the clock of its Python.
+_CLOCK = "/run/quorate-clock"
+_SHIFTED_CLOCK = f"""
+import time
+
+now, gmtime, localtime, strftime = time.time, time.gmtime, time.localtime, time.strftime
+
+
+def shifted():
+    with open("{_CLOCK}/offset") as offset:
+        return now() + float(offset.read())
+
+
+time.time = shifted
+time.time_ns = lambda: int(shifted() * 1e9)
+time.gmtime = lambda seconds=None: gmtime(shifted() if seconds is None else seconds)
+time.localtime = lambda seconds=None: localtime(shifted() if seconds is None else seconds)
+time.strftime = lambda form, moment=None: strftime(form, time.localtime() if moment is None else moment)
+"""
 
 
 class TooLate(Exception):
@@ -70,10 +88,6 @@ class Fault:
 
     def prepare(self, scene: Scene, hosts: list[Host]) -> None:
         """Make ready what the fault needs, before the operation begins."""
-
-    def is_to_blame(self, log: str) -> bool:
-        """Whether what makes ready for the fault has kept the operation from coming to the point, by what it printed."""
-        return False
 
     def strike(self, hit: Hit) -> None:
         """Let it happen."""
@@ -220,38 +234,35 @@ class CutLeader(CutNetwork):
 
 
 class JumpClock(Fault):
-    """The hosts share the clock of their kernel, so it jumps for the modules alone."""
+    """The hosts share the clock of their kernel, so it jumps for the modules alone: Python's own one, by sitecustomize."""
 
     name = "jump_clock"
-    text = "the clock of the modules jumps by hours or days until the run has ended (libfaketime)"
-    environment: ClassVar[dict[str, str]] = {
-        "LD_PRELOAD": f"/usr/local/lib/{_FAKETIME}",
-        "FAKETIME_TIMESTAMP_FILE": "/run/faketime",
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    text = "the clock of the modules jumps by hours or days until the run has ended"
+    environment: ClassVar[dict[str, str]] = {"PYTHONPATH": _CLOCK}
 
     def prepare(self, scene: Scene, hosts: list[Host]) -> None:
-        (library,) = Path("/usr/lib").glob(f"*/faketime/{_FAKETIME}")
         for host in hosts:
-            (host.disk / f"usr/local/lib/{_FAKETIME}").write_bytes(library.read_bytes())
-            (host.disk / "run/faketime").write_text("+0\n")
-
-    def is_to_blame(self, log: str) -> bool:
-        """libfaketime 0.9.10 lets a short sleep fail that is over when it begins, also while the clock is right."""
-        return "[Errno 22] Invalid argument" in log
+            place = host.disk / _CLOCK.lstrip("/")
+            place.mkdir(exist_ok=True)
+            (place / "sitecustomize.py").write_text(_SHIFTED_CLOCK)
+        self._jump(hosts, 0)
 
     def strike(self, hit: Hit) -> None:
-        hours = hit.random.choice([-50, -2, 2, 50])
-        for host in hit.hosts:
-            (host.disk / "run/faketime").write_text(f"{hours:+}h\n")
+        self._jump(hit.hosts, hit.random.choice([-50, -2, 2, 50]))
 
     def pass_by(self, hit: Hit) -> None:
         """Somebody sets the clock right when the run has ended."""
         with suppress(Exception):
             hit.run.result(timeout=300)
-        for host in hit.hosts:
-            (host.disk / "run/faketime").write_text("+0\n")
+        self._jump(hit.hosts, 0)
+
+    @staticmethod
+    def _jump(hosts: list[Host], hours: int) -> None:
+        for host in hosts:
+            offset = host.disk / _CLOCK.lstrip("/") / "offset"
+            new = offset.with_suffix(".new")
+            new.write_text(str(hours * 3600))
+            new.rename(offset)
 
 
 class BackUpMeanwhile(Fault):

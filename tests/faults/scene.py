@@ -170,7 +170,7 @@ class Scene:
             host.run(
                 f"umount {DIRECTORY} 2>/dev/null; rm -rf {DIRECTORY} /var/lib/docker/swarm.quarantine-*", check=False
             )
-            host.run(f"rm -rf {HALT} /run/faketime; : > /etc/environment", check=False)
+            host.run(f"rm -rf {HALT} /run/quorate-clock; : > /etc/environment", check=False)
             host.forget_connections()
 
         in_parallel(sweep_host, [host for host in self.hosts if host.pid])

@@ -291,7 +291,7 @@ class RejoinManager(Operation):
             "rejoin_manager_host": "m3",
             "rejoin_manager_confirmed": True,
             "rejoin_manager_even_if_healthy": True,
-            "rejoin_manager_wait_timeout": 60,
+            "rejoin_manager_wait_timeout": 120,
         }
 
     def missing(self, scene: Scene) -> list[str]:

@@ -11,6 +11,7 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import contextlib
+import time
 import typing as t
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import St
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
+#: Seconds in which the leader takes a change of role on.
+_TAKEN_ON = 3.0
 #: What a manager may answer while the leader changes, which a demotion can bring about.
 _PASSING = (Unsettled, QuorumLost)
 
@@ -107,6 +110,25 @@ def wait_for_role(engine: Engine, node: Node, role: str, *, timeout: float) -> N
     """
     reached("wait for the role")
     wait_for_membership(engine, node, ("follower", "leader") if role == "manager" else ("worker",), timeout=timeout)
+
+
+def demote_anew(engine: Engine, node: Node, *, timeout: float) -> None:
+    """Demote a node that is a worker by its role, and yet a member of the quorum that the managers never take out.
+
+    One that was demoted shortly before the quorum was lost may have joined the quorum again before it learned of it. The
+    managers look at a member only when its role changes (moby/swarmkit manager/role_manager.go), so it changes once more.
+
+    Raises:
+        TimedOut: The node did not follow in time.
+    """
+    for role, pause in (("manager", _TAKEN_ON), ("worker", 0.0)):
+        engine.update_node(
+            node.id,
+            lambda spec, role=role: changed_spec(spec, role=role, availability=None, labels=None),
+            attempted=f"demote {node.name} anew",
+        )
+        time.sleep(pause)
+    wait_for_role(engine, node, "worker", timeout=timeout)
 
 
 def wait_until_drained(engine: Engine, load: Load, *, undo_to: str | None, timeout: float) -> None:

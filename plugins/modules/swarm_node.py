@@ -46,6 +46,8 @@ options:
     description:
       - The role of the node.
       - A manager cannot be demoted by itself, since a demoted manager can neither watch its demotion nor undo it.
+      - A node that is a worker by its role, and stays a member of the quorum, is promoted for three seconds and demoted
+        again, because the managers would never take it out.
     type: str
     choices: [manager, worker]
   availability:
@@ -201,7 +203,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._argspec import (
     checked_arguments,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
-from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused, SwarmError, fail
+from ansible_collections.quorate.swarm.plugins.module_utils._errors import Refused, SwarmError, TimedOut, fail
 from ansible_collections.quorate.swarm.plugins.module_utils._model import Node
 from ansible_collections.quorate.swarm.plugins.module_utils._step_down import hand_over
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import survey
@@ -220,6 +222,9 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 
 Shown = t.Dict[str, t.Any]
+
+#: Seconds after which the managers are not going to take a worker out of the quorum any more.
+_FORGOTTEN = 20
 
 
 class NodeChange:
@@ -284,11 +289,21 @@ class NodeChange:
                 _transition.change_node(self.engine, node, **change, timeout=self.timeout)
             elif role is not None and (node.manager is not None) != (role == "manager"):
                 # An earlier change of role that has not come true yet.
-                _transition.wait_for_role(self.engine, node, role, timeout=self.timeout)
+                self._finish_change_of_role(node, role)
             if load is not None:
                 undo_to = before["Availability"] if begins else None
                 _transition.wait_until_drained(self.engine, load, undo_to=undo_to, timeout=self.timeout)
         return changed, shown(node, before), shown(node, after)
+
+    def _finish_change_of_role(self, node: Node, role: str) -> None:
+        if role == "manager":
+            _transition.wait_for_role(self.engine, node, role, timeout=self.timeout)
+            return
+        try:
+            _transition.wait_for_role(self.engine, node, role, timeout=min(_FORGOTTEN, self.timeout))
+        except TimedOut:
+            _membership.require_demotable(self.engine.nodes(), node, this_node_id=self.this_node_id)
+            _transition.demote_anew(self.engine, node, timeout=self.timeout)
 
     def _load(self, node: Node) -> _drain.Load:
         """What a drain of this node is about, which is noted for the result as well."""

@@ -118,6 +118,38 @@ def test_an_earlier_promotion_that_has_not_come_true_is_waited_for(
     assert clock.pauses
 
 
+def member_by_mistake() -> dict[str, Any]:
+    """A worker by its role that the managers list as an unreachable member of the quorum."""
+    return {**api_node("w1"), "ManagerStatus": {"Reachability": "unreachable", "Addr": "192.0.2.21:2377"}}
+
+
+def test_an_earlier_demotion_that_the_managers_have_forgotten_is_done_anew(
+    api: FakeApi, run_module: RunModule, clock: Clock
+) -> None:
+    swarm = FakeSwarm([*managers(3), member_by_mistake()]).install(api)
+    result = run_module(swarm_node.main, node="w1", role="worker")
+    assert (result["changed"], result["node"]["role"]) == (False, "worker")
+    assert writes(api) == ["POST /nodes/id-w1/update"] * 2
+    roles = [request.body["Role"] for request in api.requests if request.method == "POST"]
+    assert roles == ["manager", "worker"]
+    assert "ManagerStatus" not in swarm.nodes["id-w1"]
+
+
+def test_an_earlier_demotion_that_has_not_come_true_is_waited_for(api: FakeApi, run_module: RunModule) -> None:
+    swarm = FakeSwarm([*managers(3), member_by_mistake()], lag=4).install(api)
+    swarm.later(lambda: swarm.role_follows(swarm.nodes["id-w1"]))
+    assert run_module(swarm_node.main, node="w1", role="worker")["changed"] is False
+    assert writes(api) == []
+
+
+def test_no_demotion_is_done_anew_without_a_quorum_to_spare(api: FakeApi, run_module: RunModule) -> None:
+    nodes = managers(2, reachability="unreachable", state="down")
+    FakeSwarm([*nodes, member_by_mistake()]).install(api)
+    result = run_module(swarm_node.main, node="w1", role="worker")
+    assert result["failed"], result
+    assert writes(api) == []
+
+
 def test_an_unreachable_manager_has_its_role(api: FakeApi, run_module: RunModule, clock: Clock) -> None:
     FakeSwarm(managers(3, reachability="unreachable", state="down")).install(api)
     assert run_module(swarm_node.main, node="m3", role="manager")["changed"] is False

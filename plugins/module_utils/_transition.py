@@ -11,6 +11,7 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import typing as t
 from pathlib import Path
@@ -124,7 +125,7 @@ def demote_anew(engine: Engine, node: Node, *, timeout: float) -> None:
     for role, pause in (("manager", _TAKEN_ON), ("worker", 0.0)):
         engine.update_node(
             node.id,
-            lambda spec, role=role: changed_spec(spec, role=role, availability=None, labels=None),
+            functools.partial(changed_spec, role=role, availability=None, labels=None),
             attempted=f"demote {node.name} anew",
         )
         time.sleep(pause)

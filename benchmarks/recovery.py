@@ -29,12 +29,13 @@ the state that it forces a new cluster on. It cannot recover an autolocked swarm
 """
 REMAINS = """
 After a total loss both wait some 21 s for the engine, which looks for the other managers when it starts. The rest of the
-playbook is calls to hosts: six before the restore, which look at all managers, bring the archive and prove it, and eight
+playbook is calls to hosts: six before the restore, which look at all managers, bring the archive and prove it, and five
 for each manager that joins, of which the script makes one.
 
-Where the quorum is lost, the script forces a new cluster on the running engine at once. The playbook first gives the others
-a minute to come back by themselves (`recover_quorum_settle_timeout`), because that is the better end. Then it
-stops the engine to keep a copy of its state, and so waits the 21 s for its start as well.
+Where the quorum is lost, the script forces a new cluster on the running engine at once. The playbook first sees, for 10 s on
+all managers and for 10 s more on the one that is taken, that no election is under way; where a quorum might come back by
+itself, it waits a minute (`recover_quorum_settle_timeout`). Then it stops the engine to keep a copy of its state, and so
+waits the 21 s for its start as well.
 """
 
 TOTAL, QUORUM = "total loss", "quorum lost"

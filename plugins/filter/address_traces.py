@@ -42,22 +42,12 @@ _value:
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.quorate.swarm.plugins.module_utils import _move
-
-
-def address_traces(infos: t.Any, address: str) -> t.Any:
-    try:
-        return _move.address_traces(infos, address)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"quorate.swarm.address_traces: the input is not what it has to be ({error!r})"
-        ) from error
+from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
 class FilterModule:
     """The filter quorate.swarm.address_traces."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"address_traces": address_traces}
+        return {"address_traces": in_templates("address_traces", _move.address_traces)}

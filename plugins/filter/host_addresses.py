@@ -39,12 +39,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
-def host_addresses(variables: t.Any) -> t.Any:
-    return _fleet.host_addresses(variables)
-
-
 class FilterModule:
     """The filter quorate.swarm.host_addresses."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"host_addresses": in_templates("host_addresses", host_addresses)}
+        return {"host_addresses": in_templates("host_addresses", _fleet.host_addresses)}

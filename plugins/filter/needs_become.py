@@ -45,12 +45,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
-def needs_become(variables: t.Any) -> t.Any:
-    return _fleet.needs_become(variables)
-
-
 class FilterModule:
     """The filter quorate.swarm.needs_become."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"needs_become": in_templates("needs_become", needs_become)}
+        return {"needs_become": in_templates("needs_become", _fleet.needs_become)}

@@ -55,12 +55,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _roster
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
-def succession(nodes: t.Any, node_id: str, former: t.Any) -> t.Any:
-    return _roster.succession(nodes, node_id=node_id, former=former)
-
-
 class FilterModule:
     """The filter quorate.swarm.succession."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"succession": in_templates("succession", succession)}
+        return {"succession": in_templates("succession", _roster.succession)}

@@ -95,7 +95,7 @@ def last_entry(state_dir: Path) -> tuple[Segment, bytes | None]:
     offset, found = 0, None
     with open(segment.path, "rb") as file:
         while frame := _length_field(file, offset, size):
-            end = offset + 8 + (frame & ((1 << 56) - 1)) + ((frame >> 56) & 7 if frame >> 63 else 0)
+            end = offset + 8 + sum(_lengths(frame))
             head = file.read(2)
             if end > size or head[:1] != _TYPE_KEY:
                 break
@@ -104,7 +104,7 @@ def last_entry(state_dir: Path) -> tuple[Segment, bytes | None]:
             offset = end
         if found is None:
             return segment, None
-        length = _length_field(file, found, size) & ((1 << 56) - 1)
+        length, dummy = _lengths(_length_field(file, found, size))
         try:
             return segment, _read_record(file, length)[2]
         except ProtobufError as error:
@@ -145,8 +145,7 @@ def records(segment: Segment, *, crc: int, is_last: bool) -> t.Iterator[Record]:
                 frame = _length_field(file, offset, size)  # a running engine may have appended meanwhile
                 if stray is None or frame == 0:
                     break
-            length = frame & ((1 << 56) - 1)
-            padding = (frame >> 56) & 7 if frame >> 63 else 0
+            length, padding = _lengths(frame)
             if padding != -length % 8:
                 raise bad(segment.path, f"the frame of {length} bytes is padded with {padding}", offset)
             end = offset + 8 + length + padding
@@ -226,6 +225,11 @@ def _length_field(file: t.BinaryIO, offset: int, size: int) -> int:
     """The field a frame begins with; 0 where no frame begins, or none fits. The file stands behind it then."""
     file.seek(offset)
     return int.from_bytes(file.read(8), "little") if offset + 8 <= size else 0
+
+
+def _lengths(frame: int) -> tuple[int, int]:
+    """The bytes of the record in a frame, and those of the padding behind it, by the field that the frame begins with."""
+    return frame & ((1 << 56) - 1), (frame >> 56) & 7 if frame >> 63 else 0
 
 
 def _first_data(file: t.BinaryIO, offset: int) -> int | None:

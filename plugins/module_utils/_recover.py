@@ -236,7 +236,7 @@ class Recover:
             found = self._survey()
             lost = is_lost(found)
         with self.steps.step("check the state directory"):
-            facts = self._read_state(keys, decode=lost)
+            facts = self._read_state(keys, lost=lost)
         self.known.update(
             cluster_id=facts.cluster_id,
             node_id=facts.node_id,
@@ -287,13 +287,16 @@ class Recover:
             return True
         return 1 + sum(peer.state in ("alive", "unclear") for peer in peers) >= health.majority
 
-    def _read_state(self, keys: t.Mapping[bytes, str], *, decode: bool) -> StateFacts:
-        """Read the state directory with the first key that opens it; when none does, the facts say so."""
+    def _read_state(self, keys: t.Mapping[bytes, str], *, lost: bool) -> StateFacts:
+        """Read the state directory with the first key that opens it; when none does, the facts say so.
+
+        Where there is a quorum, nothing in the raft store is asked for.
+        """
         key = next(iter(keys), None)
         with contextlib.suppress(SwarmError, OSError):  # told by whoever reads the state directory
             node_key = _node_key.parse_node_key((self.state.path / NODE_KEY).read_bytes())
             key = _node_key.first_that_opens(node_key, keys) or key
-        facts = read_state(self.state.path, unlock_key=key, live=True, decode=decode)
+        facts = read_state(self.state.path, unlock_key=key, live=True, decode=lost, with_raft=lost)
         if key is not None and not any(isinstance(problem, WrongKey) for problem in facts.problems):
             self._unlock_key = keys[key]
             self.cluster.use_key(self._unlock_key)

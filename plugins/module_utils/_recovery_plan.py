@@ -43,11 +43,7 @@ def recovery_plan(
         "lost": [],
         "reasons": [],
     }
-    members = {
-        host: info
-        for host, info in sorted(infos.items())
-        if _fleet.cluster_of(info) and _fleet.state_of(info) not in ("worker", "inactive")
-    }
+    members = _members(infos)
     clusters = sorted({_fleet.cluster_of(info) for info in members.values()})
     if len(clusters) != 1:
         plan["reasons"] = [_no_single_swarm(infos, clusters)]
@@ -114,11 +110,7 @@ def quorum_beyond_reach(
         lost: As for recovery_plan.
         addresses: As for recovery_plan.
     """
-    members = {
-        host: info
-        for host, info in infos.items()
-        if _fleet.cluster_of(info) and _fleet.state_of(info) not in ("worker", "inactive")
-    }
+    members = _members(infos)
     if len({_fleet.cluster_of(info) for info in members.values()}) != 1:
         return False
     managers = {
@@ -138,6 +130,15 @@ def quorum_beyond_reach(
 
     left = [node_id for node_id, address in managers.items() if not is_gone(node_id, address)]
     return bool(managers) and len(left) < majority(len(managers))
+
+
+def _members(infos: t.Mapping[str, _fleet.Info]) -> dict[str, _fleet.Info]:
+    """The hosts that are or were managers of a swarm, by name."""
+    return {
+        host: info
+        for host, info in sorted(infos.items())
+        if _fleet.cluster_of(info) and _fleet.state_of(info) not in ("worker", "inactive")
+    }
 
 
 def survivors(infos: t.Mapping[str, _fleet.Info]) -> list[dict[str, t.Any]]:

@@ -131,7 +131,10 @@ def unfinished(scene: Scene, operation: Operation) -> list[str]:
 
 
 def _left(host: Host) -> Iterator[str]:
-    places = f"{WORK_FOLDERS} /var/lib/docker/swarm.discarded-* {DIRECTORY}/.*.partial /var/tmp/quorate-swarm-*/* /root/.ansible/tmp/*"
+    places = (
+        f"{WORK_FOLDERS} /var/lib/docker/swarm.discarded-* {DIRECTORY}/.*.partial "
+        "/tmp/quorate-swarm-* /var/tmp/quorate-swarm-*/* /root/.ansible/tmp/*"
+    )
     left, dummy, secret = host.run(
         f"ls -d {places} 2>/dev/null; echo :; grep -rlE '{_SECRET}' {_PLACES} 2>/dev/null || true"
     ).stdout.partition(":\n")

@@ -7,6 +7,11 @@ The only file that does. With systemd it stops docker.socket as well, because th
 next request (lab fact B1.1), and clears the start limit before every start (lab fact B1.3). Without systemd it uses
 service(8).
 
+An engine looks for its swarm only while it starts. One that finds an empty directory there is in no swarm, answers after
+a second, and can be told to force a new cluster from what lies there by then; one whose swarm has no quorum needs 21 s
+(lab fact B5.5; moby/moby daemon/cluster/cluster.go, Start() and Init()). So for the time of a start something empty can be
+laid over a state directory: a file system in memory, because a power cut must find the state where it belongs.
+
 This file is private to the quorate.swarm collection; do not use it from elsewhere.
 """
 
@@ -15,6 +20,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+import shutil
 import time
 import typing as t
 from pathlib import Path
@@ -43,6 +49,7 @@ class Daemon:
         self._run = run
         self._service = service
         self._armed = False
+        self._covered: Path | None = None
         self._present: list[str] = []
         self.systemd = os.path.isdir("/run/systemd/system") if systemd is None else systemd
 
@@ -131,6 +138,33 @@ class Daemon:
             return
         self._run(["systemctl", "reset-failed", *self._units_present()])
         self._command(["systemctl", "start", f"{self._service}.service"], attempted, remedy)
+
+    def cover(self, directory: Path) -> bool:
+        """Lay something empty over a state directory, so that an engine that is started now is in no swarm.
+
+        Returns: whether it lies there. It does not where a process may mount nothing, as in some containers.
+        """
+        if self._covered is None and shutil.which("mount"):
+            options = ["-t", "tmpfs", "-o", "mode=0700,size=64k"]
+            if self._run(["mount", *options, "quorate-swarm", str(directory)])[0] == 0:
+                self._covered = directory
+        return self._covered is not None
+
+    def uncover(self) -> None:
+        """Take away what cover() has laid there. The engine has started.
+
+        Raises:
+            DaemonFailed: It is still there.
+        """
+        if self._covered is not None:
+            argv = ["umount", "--lazy", str(self._covered)]
+            self._command(argv, f"take away what lies over {self._covered}", "See to that: the state lies beneath it")
+            self._covered = None
+
+    @staticmethod
+    def uncover_commands(directory: Path) -> list[str]:
+        """uncover() as shell commands, for the dead man's switch."""
+        return [f"umount --lazy {shlex.quote(str(directory))} 2>/dev/null"]
 
     def stop_commands(self) -> list[str]:
         """Shell commands that stop the engine, for the dead man's switch."""

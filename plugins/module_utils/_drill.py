@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import EngineError, Unreachable, Unsettled, WrongKey
-from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, LoneManager
+from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, LoneManager, other_managers
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._node_key import unlock_key_text
 from ansible_collections.quorate.swarm.plugins.module_utils._private_engine import PrivateEngine
@@ -100,12 +100,16 @@ class Drill:
         facts, private = self._facts, self._private
         with private:
             shutil.rmtree(self._copy / _WORKER, ignore_errors=True)
-            self._name_local_address()
+            if other_managers(facts):
+                (self._copy / DOCKER_STATE).unlink(missing_ok=True)  # else it would wait for them
+            else:
+                self._name_local_address()
             self._lone.open_key(self._copy, facts)
             os.rename(self._copy, private.state)
             with self._steps.step("start"):
                 private.start()
-                self._lone.wait_until_loaded()
+                if not (other_managers(facts) and self._lone.wait_until_up()):
+                    self._lone.wait_until_loaded()
             result = self._lone.take_over(Copy(facts, inventory_of_store(facts.contents) if facts.contents else {}))
             if facts.sealed:
                 with self._steps.step("restart and unlock"):

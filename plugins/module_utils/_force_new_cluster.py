@@ -8,6 +8,10 @@ How it comes to lead, _lone_manager.py knows. The copy lies beside the state dir
 is opened, and it is swapped in by two renames. From before the stop until the swarm is proven, the dead man's switch would
 put the old state back, remove the copy, and start the engine.
 
+The engine does not look for the other managers of the copy: it is started outside its swarm (_daemon.py), because it would
+wait for them in vain. Only where one of them may be alive, and the copy is one of this engine's own state, it is let in.
+A manager without others is let in too: it leads by itself, and has then lost nothing (lab fact B4.5).
+
 This file is private to the quorate.swarm collection; do not use it from elsewhere.
 """
 
@@ -180,6 +184,7 @@ class ForceNewCluster:
             seconds=self.dead_man_timeout,
             before_start=[
                 *self.daemon.stop_commands(),
+                *self.daemon.uncover_commands(self.state.path),
                 *self.state.put_back_commands(self.aside, self._discarded),
                 f"rm -rf {shlex.quote(str(self.copy.parent))}",
             ],
@@ -215,14 +220,17 @@ class ForceNewCluster:
             self.use_key(unlock_key_text(facts.contents.cluster.unlock_keys[0]))
 
     def _bring_up(self, before: Copy) -> dict[str, t.Any]:
-        with self.steps.step("start"):
-            self.engine.close()
-            self.daemon.start()
-            self._lone.wait_until_loaded(remedy="See journalctl -u docker")
-            require_of_engine(self.state.path, self.engine.root_dir())
+        others = other_managers(before.facts)
+        is_outside = bool(others) and self._start_outside()
+        if not is_outside:
+            self._start_inside()
         with self.steps.step("look for other managers once more"):
-            peers = probe_all(other_managers(before.facts), cluster_id=before.facts.cluster_id or "")
-            if self.of_itself and self._lone.members(timeout=DECISIVE if living(peers) else 0):
+            peers = probe_all(others, cluster_id=before.facts.cluster_id or "")
+            if living(peers) and is_outside and self.of_itself:
+                self.daemon.stop()
+                self._start_inside()
+                is_outside = False
+            if self.of_itself and not is_outside and self._lone.members(timeout=DECISIVE if living(peers) else 0):
                 return self._note_return(before.facts)
             fence_decision(peers)
         result = self._lone.take_over(before)
@@ -230,6 +238,27 @@ class ForceNewCluster:
             with self.steps.step("give the workers time"):
                 self._give_workers_time(before.facts)
         return result
+
+    def _start_outside(self) -> bool:
+        """Start the engine outside the swarm of its state directory. Returns whether that is where it is."""
+        with self.steps.step("start outside the swarm"):
+            self.engine.close()
+            if not self.daemon.cover(self.state.path):
+                return False
+            self.daemon.start()
+            is_outside = self._lone.wait_until_up()
+        with self.steps.step("uncover the state"):
+            self.daemon.uncover()
+            require_of_engine(self.state.path, self.engine.root_dir())
+        return is_outside
+
+    def _start_inside(self) -> None:
+        """Start the engine, if it does not run, and wait until it has loaded the state."""
+        with self.steps.step("start"):
+            self.engine.close()
+            self.daemon.start()
+            self._lone.wait_until_loaded(remedy="See journalctl -u docker")
+            require_of_engine(self.state.path, self.engine.root_dir())
 
     def _give_workers_time(self, facts: StateFacts) -> None:
         """Lead once more, with more patience for the workers: the tasks of one that is taken for down are started anew.
@@ -277,6 +306,7 @@ class ForceNewCluster:
         try:
             with self.steps.step("roll back"):
                 self.daemon.stop()
+                self.daemon.uncover()
                 self.state.put_back(self.aside, self._discarded)
                 self._start(old_key)
         except (SwarmError, OSError) as second:

@@ -128,6 +128,21 @@ class LoneManager:
         path.chmod(0o600)
         path.write_bytes(opened)
 
+    def wait_until_up(self) -> bool:
+        """Wait until the engine, which was just started, answers. Returns whether it is in no swarm, and only waits to
+        be told to force a new cluster."""
+        return wait_for(
+            self._is_outside,
+            lambda outside: outside is not None,
+            attempted="reach the engine after its start",
+            timeout=self.wait_timeout,
+            tolerate=(Unreachable, Unsettled),
+        )
+
+    def _is_outside(self) -> bool:
+        self._alive()
+        return self.engine.local_state().state == "inactive"
+
     def wait_until_loaded(self, *, remedy: str = "") -> None:
         """Wait until the engine, which was just started, has loaded the state."""
         wait_for(
@@ -140,7 +155,7 @@ class LoneManager:
         )
 
     def take_over(self, before: Copy) -> dict[str, t.Any]:
-        """Force a new cluster, wait for the leader, and compare. The engine has loaded the state.
+        """Force a new cluster, wait for the leader, and compare. The engine has loaded the state, or is in no swarm.
 
         Returns: C(cluster_id), C(node_id), C(address), C(autolock), C(inventory) and C(difference).
 

@@ -217,17 +217,21 @@ class FakeHost:
     """A host whose engine is in a swarm, or in none.
 
     Attributes:
-        effects: What was done to it, in order: arm, disarm, stop, start, settle, unlock, force new cluster, and what
-            NotedStateDir notes.
+        effects: What was done to it, in order: arm, disarm, stop, cover, start, uncover, settle, unlock, force new
+            cluster, and what NotedStateDir notes.
         api: The API of its engine; answers may be replaced.
         state: Its state directory.
         root_dir: What its engine says is its data root.
         running: Whether the engine runs.
         unlocked: Whether it was unlocked since its start.
+        mounts: Whether something can be mounted.
+        sees_mounts: Whether its engine sees it then.
+        covered: Whether something empty lies over its state directory.
+        outside: Whether its engine found nothing in its state directory when it started.
         follows: Whether its key file follows when the unlock key is changed.
         peers_alive: Whether the other managers of its swarm are up.
         switch: Seconds and script of the dead man's switch, or None.
-        refuse: How many times in a row systemctl start or stop fails from now on, by the action.
+        refuse: How many times in a row start, stop, cover or uncover fails from now on.
         unknown: How many times the node list is still to be read before this node is ready after a start.
         stale: How many requests were made over a connection to the engine before it was stopped.
         on_force: Changes what comes up after a forced new cluster.
@@ -252,6 +256,10 @@ class FakeHost:
         self.unknown = 0
         self.on_force: Callable[[dict[str, Any]], None] = lambda store: None
         self.unlocked = True
+        self.mounts = True
+        self.sees_mounts = True
+        self.covered = False
+        self.outside = False
         self.follows = True
         self.stale = 0
         self._closed_at_stop = -1
@@ -329,7 +337,20 @@ class FakeHost:
             return self._switch_engine("stop")
         if argv == ["systemctl", "start", SERVICE]:
             return self._switch_engine("start")
+        if argv[0] == "mount" and argv[-1] == str(self.state.path):
+            return self._cover(True) if self.mounts else (32, "", "mount: permission denied.")
+        if argv == ["umount", "--lazy", str(self.state.path)]:
+            return self._cover(False)
         raise AssertionError(f"the fake host does not know {argv}")
+
+    def _cover(self, covered: bool) -> tuple[int, str, str]:
+        effect = "cover" if covered else "uncover"
+        self.effects.append(effect)
+        if self.refuse.get(effect):
+            self.refuse[effect] -= 1
+            return 32, "", f"{effect}: busy"
+        self.covered = covered
+        return 0, "", ""
 
     def _arm(self, argv: list[str]) -> tuple[int, str, str]:
         if self.switch is not None:
@@ -349,6 +370,7 @@ class FakeHost:
         self.running = action == "start"
         if self.running:
             self.unlocked = False
+            self.outside = self.covered and self.sees_mounts
             if self.condition == "manager":
                 self._seal()
         elif (self.state.path / WAL).exists():
@@ -359,8 +381,10 @@ class FakeHost:
         """Let the dead man's switch do what it would do, but for the commands of systemd."""
         if self.switch is None:
             raise AssertionError("the switch is not armed")
-        script = "; ".join(part for part in self.switch[1].split("; ") if not part.startswith("systemctl"))
-        subprocess.run(["/bin/sh", "-c", script], check=True)
+        script = self.switch[1].split("; ")
+        done = [part for part in script if not part.startswith(("systemctl", "umount"))]
+        self.covered = self.covered and f"umount --lazy {self.state.path} 2>/dev/null" not in script
+        subprocess.run(["/bin/sh", "-c", "; ".join(done)], check=True)
         self.switch = None
         self.run(["systemctl", "start", SERVICE])
 
@@ -371,7 +395,7 @@ class FakeHost:
         """What the engine makes of its state directory."""
         if not self.running:
             return "down"
-        if not (self.state.path / "docker-state.json").is_file():
+        if self.outside or not (self.state.path / "docker-state.json").is_file():
             return "inactive"
         if self._node_key().sealed and not self.unlocked:
             return "locked"
@@ -516,6 +540,8 @@ class FakeHost:
         if not request.body["ForceNewCluster"]:
             raise AssertionError("a restore creates no swarm")
         self.effects.append("force new cluster")
+        if self.covered:
+            raise AssertionError("there is nothing that a new cluster could be forced on")
         if self._node_key().sealed:  # not even when it was unlocked (lab fact B4.10)
             return [503, {"message": LOCKED}]
         own, autolock = self.own_id, request.body["Spec"]["EncryptionConfig"]["AutoLockManagers"]
@@ -532,5 +558,8 @@ class FakeHost:
             self.on_force(store)
 
         self.change(force)
+        addresses = {name: request.body[name] for name in ("ListenAddr", "AdvertiseAddr", "DataPathAddr")}
+        self.write("docker-state.json", json.dumps({"LocalAddr": self.addresses[0], **addresses}).encode())
+        self.outside = False
         self._seal()
         return [200, json.dumps(own)]

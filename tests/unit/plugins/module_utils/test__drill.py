@@ -109,15 +109,24 @@ def test_swarm_comes_back(tmp_path: Path) -> None:
 def test_the_engine_is_not_told_of_tasks_of_its_node(tmp_path: Path) -> None:
     drill_in(tmp_path).run()
     (files,) = FakePrivateEngine.made.files
-    assert "docker-state.json" in files
     assert not any(name.startswith("worker") for name in files)
+
+
+def test_the_engine_is_not_told_of_other_managers_for_which_it_would_wait(tmp_path: Path) -> None:
+    drill_in(tmp_path).run()
+    (files,) = FakePrivateEngine.made.files
+    assert "docker-state.json" not in files
+    assert "state.json" in files
 
 
 @pytest.mark.parametrize(("known", "expected"), [("", "192.0.2.2"), ("192.0.2.77", "192.0.2.77")])
 def test_the_engine_of_a_manager_that_joined_knows_its_address_without_a_route(
     tmp_path: Path, known: str, expected: str
 ) -> None:
-    drill = drill_in(tmp_path)
+    """All managers but this one have left since."""
+    store = store_of(managers=2, leader="m2", unlock_key="")
+    del store["nodes"][0]["ManagerStatus"]
+    write_state(tmp_path / "copy", store, node="m2", cluster="blue")
     joined = {"LocalAddr": known, "RemoteAddr": "192.0.2.1:2377", "ListenAddr": "0.0.0.0:2377"}
     (tmp_path / "copy/docker-state.json").write_text(json.dumps(joined))
     drill = module.Drill(
@@ -129,6 +138,7 @@ def test_the_engine_of_a_manager_that_joined_knows_its_address_without_a_route(
         wait_timeout=20,
     )
     drill.run()
+    assert FakePrivateEngine.made.host.effects == ["start"]
     state = json.loads((FakePrivateEngine.made.state / "docker-state.json").read_text())
     assert state == {**joined, "LocalAddr": expected}
 

@@ -41,9 +41,10 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
-STOPPED = ["arm", "stop", "copy", "swap", "start"]
+STOPPED = ["arm", "stop", "copy", "swap"]
+OUTSIDE = ["cover", "start", "uncover"]
 PATIENT = ["heartbeat 30 s", "stop", "start", "heartbeat 5 s"]
-UP = [*STOPPED, "force new cluster", *PATIENT, "disarm"]
+UP = [*STOPPED, *OUTSIDE, "force new cluster", *PATIENT, "disarm"]
 BACK = ["stop", "put back", "start"]
 AUTOLOCKED_UP = [*UP[:-2], "unlock", *UP[-2:]]
 DOWN = ("id-m1", "192.0.2.3")
@@ -257,14 +258,14 @@ def test_a_key_that_a_power_cut_has_left_open_is_sealed_again(autolocked: World,
 def test_without_workers_nobody_is_given_time(world: World) -> None:
     world.host.change(lambda store: store["nodes"].pop())
     world.make()
-    assert world.effects == [*STOPPED, "force new cluster", "disarm"]
+    assert world.effects == [*STOPPED, *OUTSIDE, "force new cluster", "disarm"]
 
 
 @pytest.mark.parametrize("seconds", [0, 30, 60])
 def test_a_heartbeat_that_is_slow_enough_is_left_alone(world: World, seconds: int) -> None:
     world.host.change(lambda store: store.update(heartbeat=seconds * 10**9))
     world.make()
-    assert world.effects == [*STOPPED, "force new cluster", "disarm"]
+    assert world.effects == [*STOPPED, *OUTSIDE, "force new cluster", "disarm"]
 
 
 def test_after_a_restart_it_is_recovered_too(world: World) -> None:
@@ -286,13 +287,14 @@ def come_back(world: World, *, alive: str = "alive", quorum: bool = True) -> Non
     world.host.state.before["swap"] = appear
 
 
-@pytest.mark.parametrize("alive", ["alive", "silent"])
-def test_a_quorum_that_comes_back_is_left_alone(world: World, alive: str) -> None:
-    come_back(world, alive=alive)
+@pytest.mark.parametrize("mounts", [True, False])
+def test_a_quorum_that_comes_back_is_left_alone(world: World, mounts: bool) -> None:
+    world.host.mounts = mounts
+    come_back(world)
     result = world.make()
     assert result == {"cluster_id": "blue", "node_id": "id-m2", "quarantine": None}
     assert world.came_back
-    assert world.effects == [*STOPPED, "disarm"]
+    assert world.effects == [*STOPPED, *([*OUTSIDE, "stop"] if mounts else []), "start", "disarm"]
     assert world.host.condition == "manager"
     assert world.names() == ["swarm"]
 
@@ -300,8 +302,14 @@ def test_a_quorum_that_comes_back_is_left_alone(world: World, alive: str) -> Non
 def test_a_quorum_that_comes_back_seals_the_key_again(autolocked: World) -> None:
     come_back(autolocked)
     autolocked.make(unlock_keys=(UNLOCK_KEY,))
-    assert autolocked.effects == [*STOPPED, "disarm"]
+    assert autolocked.effects == [*STOPPED, *OUTSIDE, "stop", "start", "disarm"]
     assert _node_key.parse_node_key((autolocked.host.state.path / NODE_KEY).read_bytes()).sealed
+
+
+def test_a_quorum_that_the_fence_does_not_see_is_left_alone_where_the_engine_sees_it(world: World) -> None:
+    world.host.mounts = False
+    come_back(world, alive="silent")
+    assert world.make() == {"cluster_id": "blue", "node_id": "id-m2", "quarantine": None}
 
 
 def test_a_manager_that_comes_up_without_a_quorum_is_refused(world: World) -> None:
@@ -309,7 +317,7 @@ def test_a_manager_that_comes_up_without_a_quorum_is_refused(world: World) -> No
     before = world.host.tree()
     with pytest.raises(Refused, match="manager id-m1 of this swarm answers"):
         world.make()
-    assert world.effects == [*STOPPED, *BACK, "disarm"]
+    assert world.effects == [*STOPPED, *OUTSIDE, "stop", "start", *BACK, "disarm"]
     assert (world.host.tree(), world.names()) == (before, ["swarm"])
 
 
@@ -492,9 +500,9 @@ def no_copy(world: World) -> None:
     ("break_it", "effects", "cause"),
     [
         (no_copy, ["arm", "stop", "copy"], "No space left on device"),
-        (no_force, [*STOPPED, "force new cluster"], "manager stopped"),
-        (no_service, [*STOPPED, "force new cluster"], "1 services are missing: web"),
-        (moved, [*STOPPED, "force new cluster"], "which is no address of this host"),
+        (no_force, [*STOPPED, *OUTSIDE, "force new cluster"], "manager stopped"),
+        (no_service, [*STOPPED, *OUTSIDE, "force new cluster"], "1 services are missing: web"),
+        (moved, [*STOPPED, *OUTSIDE, "force new cluster"], "which is no address of this host"),
     ],
 )
 def test_every_failure_puts_everything_back(
@@ -513,7 +521,7 @@ def test_an_autolocked_manager_is_unlocked_again_when_it_is_put_back(autolocked:
     no_force(autolocked)
     with pytest.raises(EngineError):
         autolocked.make(unlock_keys=(UNLOCK_KEY,))
-    assert autolocked.effects == [*STOPPED, "force new cluster", *BACK, "unlock", "disarm"]
+    assert autolocked.effects == [*STOPPED, *OUTSIDE, "force new cluster", *BACK, "unlock", "disarm"]
     assert autolocked.host.condition == "leaderless"
 
 

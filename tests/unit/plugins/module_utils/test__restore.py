@@ -60,10 +60,12 @@ OPTIONS: dict[str, Any] = {
     "wait_timeout": 20,
     "dead_man_timeout": 600,
 }
-UP = ["arm", "stop", "swap", "start", "force new cluster"]
+STARTED = ["arm", "stop", "swap", "cover", "start", "uncover"]
+UP = [*STARTED, "force new cluster"]
 DONE = [*UP, "heartbeat 30 s", "stop", "start", "heartbeat 5 s", "disarm"]
 AUTOLOCKED_DONE = [*DONE[:-2], "unlock", *DONE[-2:]]
 BACK = ["stop", "put back", "start", "disarm"]
+BACK_FROM_UNDER = ["stop", "uncover", "put back", "start", "disarm"]
 
 
 def options(**more: Any) -> module.RestoreOptions:
@@ -306,7 +308,8 @@ def test_a_swarm_is_restored_in_order(world: World, clock: Clock) -> None:
         "fence the other managers",
         "stop",
         "swap the state directories",
-        "start",
+        "start outside the swarm",
+        "uncover the state",
         "look for other managers once more",
         "force a new cluster",
         "wait for the leader",
@@ -368,7 +371,7 @@ def test_a_manager_that_comes_up_meanwhile_is_refused_and_everything_put_back(wo
     world.host.state.before["swap"] = lambda: setattr(world, "peers", late)
     with pytest.raises(Refused, match="192.0.2.1:2377: it answers"):
         world.make(replace_state=True)
-    assert world.effects == ["arm", "stop", "swap", "start", *BACK]
+    assert world.effects == [*STARTED, *BACK]
     assert world.host.tree() == before
 
 
@@ -428,7 +431,7 @@ def test_an_engine_that_starts_from_another_directory_forms_no_new_swarm(world: 
     world.host.state.before["swap"] = lambda: setattr(world.host, "root_dir", Path("/somewhere/else"))
     with pytest.raises(Refused, match="the engine keeps its state in /somewhere/else/swarm"):
         world.make(replace_state=True)
-    assert world.effects == ["arm", "stop", "swap", "start", *BACK]
+    assert world.effects == [*STARTED, *BACK]
     assert world.host.tree() == before
 
 
@@ -522,14 +525,28 @@ def test_the_only_manager_of_a_swarm_leads_by_itself(world: World, key: str) -> 
     world.back_up("m1", managers=1, unlock_key=key)
     world.host.addresses = ["192.0.2.1"]
     result = world.make(unlock_key=key)
-    done = [effect for effect in (AUTOLOCKED_DONE if key else DONE) if effect != "force new cluster"]
-    assert world.effects == done
+    forced = ("cover", "uncover", "force new cluster")
+    assert world.effects == [effect for effect in (AUTOLOCKED_DONE if key else DONE) if effect not in forced]
     assert (result["autolock"], world.host.condition) == (bool(key), "manager")
     assert world.asked == [([], "blue")] * 2
 
 
+def test_where_nothing_can_be_mounted_the_engine_is_awaited(world: World) -> None:
+    world.host.mounts = False
+    world.make()
+    assert world.effects == [effect for effect in DONE if effect not in ("cover", "uncover")]
+
+
+def test_an_engine_that_finds_its_swarm_all_the_same_is_awaited(world: World) -> None:
+    """It has mounts of its own, say."""
+    world.host.sees_mounts = False
+    world.make()
+    assert world.effects == [*STARTED, "start", *DONE[len(STARTED) :]]
+
+
 def test_a_living_quorum_that_the_fence_did_not_see_is_left_alone(world: World) -> None:
     """The engine found its fellows when it was started: to force a new cluster now would take them over (lab fact B5.8)."""
+    world.host.mounts = False
     world.put_into_old_swarm()
     before = world.host.tree()
     world.host.peers_alive = True
@@ -805,8 +822,13 @@ def no_start(world: World) -> None:
     world.host.refuse["start"] = 1
 
 
+def no_uncover(world: World) -> None:
+    world.host.refuse["uncover"] = 1
+
+
 def no_load(world: World) -> None:
     """The engine starts, and its swarm is in state error."""
+    world.host.mounts = False
     info = world.host.api.answers["/info"]
 
     def broken(request: Any) -> Any:
@@ -873,7 +895,8 @@ def another_ca(world: World) -> None:
 
 FAILURES: list[tuple[Callable[[World], None], list[str], type[Exception], str]] = [
     (no_stop, ["arm", "stop"], DaemonFailed, "Could not stop docker and its socket"),
-    (no_start, ["arm", "stop", "swap", "start"], DaemonFailed, "Could not start docker"),
+    (no_start, STARTED[:5], DaemonFailed, "Could not start docker"),
+    (no_uncover, STARTED, DaemonFailed, "Could not take away what lies over"),
     (no_load, ["arm", "stop", "swap", "start"], TimedOut, "see the state loaded by the engine"),
     (no_force, UP, EngineError, "candidate KEK"),
     (no_decision, UP, SwarmError, "did not decide in time"),
@@ -897,7 +920,7 @@ def test_every_failure_puts_everything_back(
     break_it(world)
     with pytest.raises(error) as caught:
         world.make(replace_state=True)
-    assert world.effects == [*effects, *BACK]
+    assert world.effects == [*effects, *(BACK_FROM_UNDER if break_it in (no_start, no_uncover) else BACK)]
     assert (world.host.tree(), world.host.condition) == (before, condition)
     assert world.names() == ["swarm"]
     assert (world.host.switch, world.host.stale) == (None, 0)
@@ -1054,7 +1077,7 @@ def kill_at_start(world: World) -> None:
     ("when", "effects"),
     [
         (lambda world: world.host.state.before.update(swap=kill), ["arm", "stop", "swap"]),
-        (kill_at_start, ["arm", "stop", "swap"]),
+        (kill_at_start, STARTED[:4]),
         (lambda world: on_force_failure(world, kill), UP),
     ],
 )

@@ -59,7 +59,8 @@ def test_recover(host: FakeHost, run_module: RunModule) -> None:
         "fence the other managers",
         "stop",
         "swap the state directories",
-        "start",
+        "start outside the swarm",
+        "uncover the state",
         "look for other managers once more",
         "force a new cluster",
         "wait for the leader",
@@ -108,6 +109,7 @@ def test_what_is_known_is_returned_with_a_refusal(host: FakeHost, run_module: Ru
 
 def test_a_quorum_that_came_back_is_told(host: FakeHost, run_module: RunModule) -> None:
     host.peers_alive = False
+    host.mounts = False
     run = host.run
 
     def start(argv: list[str]) -> Any:
@@ -122,6 +124,7 @@ def test_a_quorum_that_came_back_is_told(host: FakeHost, run_module: RunModule) 
 def test_a_key_that_was_not_sealed_again_is_a_warning(
     host: FakeHost, run_module: RunModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    host.mounts = False
     run = host.run
 
     def start(argv: list[str]) -> Any:

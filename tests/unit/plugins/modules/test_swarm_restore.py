@@ -36,7 +36,9 @@ from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 UP = [
     "arm",
     "stop",
+    "cover",
     "start",
+    "uncover",
     "force new cluster",
     "heartbeat 30 s",
     "stop",

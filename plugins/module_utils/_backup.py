@@ -526,6 +526,7 @@ class Backup:
             lambda waiting: not waiting,
             attempted=f"see the manager {plan.node.name} ready and reachable after its start",
             timeout=self.options.wait_timeout,
+            sleep=0.2,
             tolerate=(Unsettled, QuorumLost, Unreachable, NotAManager, Locked),
             remedy="The engine runs; run quorate.swarm.swarm_info here to see what it waits for",
         )

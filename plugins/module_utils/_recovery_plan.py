@@ -15,6 +15,9 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.module_utils._model import host_of
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import majority
 
+#: Seconds after which an election has ended that was under way, in most cases (lab fact B1.7).
+ELECTION = 10
+
 
 def recovery_plan(
     infos: t.Mapping[str, _fleet.Info], *, lost: t.Sequence[str], addresses: t.Mapping[str, t.Sequence[str]]
@@ -96,23 +99,29 @@ def recovery_plan(
     return plan
 
 
-def quorum_beyond_reach(
-    infos: t.Mapping[str, _fleet.Info], *, lost: t.Sequence[str], addresses: t.Mapping[str, t.Sequence[str]]
-) -> bool:
-    """Decide whether no time will bring a quorum back, because fewer managers than the majority can still exist.
+def quorum_outlook(
+    infos: t.Mapping[str, _fleet.Info],
+    *,
+    lost: t.Sequence[str],
+    addresses: t.Mapping[str, t.Sequence[str]],
+    settle_timeout: int,
+) -> dict[str, t.Any]:
+    """Decide whether, and for how long, it makes sense to wait for a quorum.
 
-    A manager is gone when it is named as lost, or when the host that has its address is in no swarm, or another node.
-    The managers are those that the survivors know, and one that was removed long ago may still be among them. So this
-    is a reason to wait for less time, but none not to wait at all.
+    A manager is gone when it is named as lost, or when the host that has its address is in no swarm, or another node. No
+    time will bring a quorum back where fewer managers than the majority can still exist. But the managers are those that
+    the survivors know, and one that was removed long ago may still be among them. So this is a reason to wait only for
+    the end of an election; and none to wait at all where nobody else could vote.
 
     Args:
         infos: As for recovery_plan.
         lost: As for recovery_plan.
         addresses: As for recovery_plan.
+        settle_timeout: Seconds to wait where a quorum may come back by itself.
+
+    Returns: C(beyond_reach), false where it cannot be told, and C(settle_timeout), in seconds.
     """
     members = _members(infos)
-    if len({_fleet.cluster_of(info) for info in members.values()}) != 1:
-        return False
     managers = {
         manager["id"]: host_of(manager["address"])
         for info in members.values()
@@ -123,13 +132,21 @@ def quorum_beyond_reach(
 
     def is_gone(node_id: str, address: str) -> bool:
         return not named.isdisjoint((node_id, address)) or any(
-            _fleet.state_of(infos[host]) == "inactive" or _fleet.node_of(infos[host]) not in ("", node_id)
+            _fleet.node_of(infos[host]) != node_id
+            and (_fleet.node_of(infos[host]) or _fleet.state_of(infos[host]) == "inactive")
             for host in infos
             if address in words[host] and _fleet.state_of(infos[host]) not in ("unreachable", "failed")
         )
 
-    left = [node_id for node_id, address in managers.items() if not is_gone(node_id, address)]
-    return bool(managers) and len(left) < majority(len(managers))
+    left = {node_id for node_id, address in managers.items() if not is_gone(node_id, address)}
+    is_one_swarm = len({_fleet.cluster_of(info) for info in members.values()}) == 1
+    if not is_one_swarm or not managers or len(left) >= majority(len(managers)):
+        return {"beyond_reach": False, "settle_timeout": settle_timeout}
+    voters = left.union(_fleet.node_of(info) for info in members.values())
+    return {
+        "beyond_reach": True,
+        "settle_timeout": min(settle_timeout, ELECTION if len(voters) > 1 else 0),
+    }
 
 
 def _members(infos: t.Mapping[str, _fleet.Info]) -> dict[str, _fleet.Info]:

@@ -145,25 +145,46 @@ ELSEWHERE = {"state": "worker", "node": {"id": "id-w7"}, "state_directory": {"cl
 EMPTY = {"state": "daemon_down", "node": {"id": ""}, "state_directory": {"cluster_id": None, "node_id": None}}
 
 
+LEFT_OUTSIDE = {"state": "inactive", "node": {"id": ""}, "state_directory": {"cluster_id": "blue", "node_id": "id-m3"}}
+UNKNOWN = {**manager(4), "node": {"id": "id-m4", "remote_managers": []}}
+
+
 @pytest.mark.parametrize(
-    ("infos", "lost", "beyond"),
+    ("infos", "lost", "beyond", "seconds"),
     [
-        ({"m1": manager(1), "m2": FRESH, "m3": FRESH}, [], True),
-        ({"m1": manager(1), "m2": FRESH, "m3": ELSEWHERE}, [], True),
-        ({"m1": manager(1), "m2": UNREACHABLE, "m3": UNREACHABLE}, ["m2", "192.0.2.3"], True),
-        ({"m1": manager(1)}, ["id-m2", "id-m3"], True),
-        ({"m1": manager(1, "manager"), "m2": FRESH, "m3": FRESH}, [], True),
-        ({"m1": manager(1), "m2": FRESH, "m3": UNREACHABLE}, [], False),
-        ({"m1": manager(1), "m2": FRESH, "m3": {"state": None, "msg": "no python"}}, [], False),
-        ({"m1": manager(1), "m2": FRESH, "m3": EMPTY}, [], False),
-        ({"m1": manager(1), "m2": FRESH, "m3": manager(3, "daemon_down")}, [], False),
-        ({"m1": manager(1), "m2": FRESH, "m3": manager(3, "locked")}, [], False),
-        ({"m1": manager(1), "m2": FRESH}, [], False),
-        ({"m1": {**manager(1), "node": None}, "m2": FRESH, "m3": FRESH}, [], False),
-        ({"m1": manager(1), "m2": manager(2, cluster="red"), "m3": FRESH}, ["m3"], False),
-        ({"m2": FRESH, "m3": FRESH}, [], False),
+        ({"m1": manager(1), "m2": FRESH, "m3": FRESH}, [], True, 0),
+        ({"m1": manager(1), "m2": FRESH, "m3": ELSEWHERE}, [], True, 0),
+        ({"m1": manager(1), "m2": UNREACHABLE, "m3": UNREACHABLE}, ["m2", "192.0.2.3"], True, 0),
+        ({"m1": manager(1)}, ["id-m2", "id-m3"], True, 0),
+        ({"m1": manager(1, "manager"), "m2": FRESH, "m3": FRESH}, [], True, 0),
+        ({"m1": manager(1), "m2": FRESH, "m3": FRESH, "m4": UNKNOWN}, [], True, 10),
+        ({"m1": manager(1), "m2": FRESH, "m3": UNREACHABLE}, [], False, 60),
+        ({"m1": manager(1), "m2": FRESH, "m3": LEFT_OUTSIDE}, [], False, 60),
+        ({"m1": manager(1), "m2": FRESH, "m3": {"state": None, "msg": "no python"}}, [], False, 60),
+        ({"m1": manager(1), "m2": FRESH, "m3": EMPTY}, [], False, 60),
+        ({"m1": manager(1), "m2": FRESH, "m3": manager(3, "daemon_down")}, [], False, 60),
+        ({"m1": manager(1), "m2": FRESH, "m3": manager(3, "locked")}, [], False, 60),
+        ({"m1": manager(1), "m2": FRESH}, [], False, 60),
+        ({"m1": {**manager(1), "node": None}, "m2": FRESH, "m3": FRESH}, [], False, 60),
+        ({"m1": manager(1), "m2": manager(2, cluster="red"), "m3": FRESH}, ["m3"], False, 60),
+        ({"m2": FRESH, "m3": FRESH}, [], False, 60),
     ],
 )
-def test_waiting_is_vain_where_too_few_managers_can_still_exist(infos: Any, lost: list[str], beyond: bool) -> None:
+def test_waiting_is_vain_where_too_few_managers_can_still_exist(
+    infos: Any, lost: list[str], beyond: bool, seconds: int
+) -> None:
     addresses = {host: [host, f"192.0.2.{host[1:]}"] for host in infos}
-    assert module.quorum_beyond_reach(infos, lost=lost, addresses=addresses) is beyond
+    outlook = module.quorum_outlook(infos, lost=lost, addresses=addresses, settle_timeout=60)
+    assert outlook == {"beyond_reach": beyond, "settle_timeout": seconds}
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(5, 5), (60, 10)])
+def test_two_that_could_vote_are_given_the_time_of_an_election(limit: int, seconds: int) -> None:
+    """Two of five are left; and of three, if the others were removed long ago."""
+    five: dict[str, Any] = {f"m{number}": FRESH for number in (3, 4, 5)}
+    known = [{"id": f"id-m{number}", "address": f"192.0.2.{number}:2377"} for number in range(1, 6)]
+    for number in (1, 2):
+        five[f"m{number}"] = {**manager(number), "node": {"id": f"id-m{number}", "remote_managers": known}}
+    addresses = {host: [f"192.0.2.{host[1:]}"] for host in five}
+    outlook = module.quorum_outlook(five, lost=[], addresses=addresses, settle_timeout=limit)
+    assert outlook == {"beyond_reach": True, "settle_timeout": seconds}

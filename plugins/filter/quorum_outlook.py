@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: quorum_beyond_reach
-short_description: Decide whether no time will bring a quorum back
+name: quorum_outlook
+short_description: Decide whether, and for how long, it makes sense to wait for a quorum
 version_added: 0.1.0
 author:
   - the quorate.swarm contributors (@quorate)
 description:
   - Compares the managers that the survivors know with those that can still exist. A manager is gone when it is named as lost,
     or when the host that has its address is in no swarm, or another node.
-  - A manager that was removed long ago may still be known. So this is a reason to wait for less time, but none not to wait.
+  - A manager that was removed long ago may still be known. So where too few are left, an election has to be ruled out, for 10
+    seconds. It is ruled out at once where only one manager is left, because nobody else could vote.
 positional: _input
 options:
   _input:
@@ -31,18 +32,29 @@ options:
     description: For each inventory host, the names and addresses by which a swarm may know it.
     type: dict
     required: true
+  settle_timeout:
+    description: Seconds to wait where a quorum may come back by itself.
+    type: int
+    required: true
 """
 
 EXAMPLES = r"""
 - name: Say how long it makes sense to wait
   ansible.builtin.debug:
-    msg: "{{ 10 if infos | quorate.swarm.quorum_beyond_reach(lost=['m2'], addresses={}) else 60 }}"
+    msg: "{{ (infos | quorate.swarm.quorum_outlook(lost=['m2'], addresses={}, settle_timeout=60)).settle_timeout }}"
 """
 
 RETURN = r"""
 _value:
-  description: Whether fewer managers than the majority can still exist. False where that cannot be told.
-  type: bool
+  description: The outlook.
+  type: dict
+  contains:
+    beyond_reach:
+      description: Whether fewer managers than the majority can still exist. False where that cannot be told.
+      type: bool
+    settle_timeout:
+      description: Seconds to wait before the quorum is taken for lost.
+      type: int
 """
 
 import typing as t
@@ -52,11 +64,7 @@ from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_
 
 
 class FilterModule:
-    """The filter quorate.swarm.quorum_beyond_reach."""
+    """The filter quorate.swarm.quorum_outlook."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {
-            "quorum_beyond_reach": in_templates(
-                "quorum_beyond_reach", _recovery_plan.quorum_beyond_reach, lists=["lost"]
-            )
-        }
+        return {"quorum_outlook": in_templates("quorum_outlook", _recovery_plan.quorum_outlook, lists=["lost"])}

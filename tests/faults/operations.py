@@ -132,6 +132,7 @@ class Restore(Operation):
     unreached: ClassVar[dict[str, str]] = {
         "step: see that no other host has the address": "only of a restore to a host with another address",
         "step: give the workers time": "there is no worker",
+        "step: start": "it is started outside the swarm, because there is nobody else in it",
         "step: roll back": "what leads there are the faults themselves",
         "task: Remove the entries of managers that are gone": "nobody has more managers than come back",
         "task: Put aside the old state of the stopped engine of *": "the engine runs",
@@ -190,6 +191,7 @@ class RecoverQuorum(Operation):
     roles = ("recover_quorum/tasks/look.yml", "recover_quorum/tasks/recover.yml", "bring_nodes_back/tasks/main.yml")
     unreached: ClassVar[dict[str, str]] = {
         "step: give the workers time": "there is no worker",
+        "step: start": "it is started outside the swarm, because there is nobody else in it",
         "step: roll back": "what leads there are the faults themselves",
         "task: Clear the start limit of the engine": "the engine of the survivor runs",
         "task: Start the engine": "the engine of the survivor runs",

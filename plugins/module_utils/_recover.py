@@ -34,14 +34,11 @@ from ansible_collections.quorate.swarm.plugins.module_utils._raft_inventory impo
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts, check_state, read_state
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_KEY
-from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
+from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE, Survey, survey
 from ansible_collections.quorate.swarm.plugins.module_utils._unlock import parse_unlock_keys
 from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_for
 
 _ATTEMPTED = "recover the swarm on this manager"
-
-#: Seconds after which even a leader has noticed that the others are gone (lab fact B5.1: 10 to 12).
-_STALE = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,21 +255,23 @@ class Recover:
         return True
 
     def _survey(self) -> Survey:
-        """Find the state, and wait while this manager sees a quorum whose members do not answer.
-
-        The leader of a quorum that was lost seconds ago still answers every read (lab fact B5.1).
-        """
+        """Find the state, and ask again while this manager cannot know it: it hangs, or sees a quorum whose members do not
+        answer. In the first half minute after the loss, the leader of it still answers every read (lab fact B5.1)."""
         found = survey(self.engine, timeout=self.options.settle_timeout)
-        if found.state != "manager" or self._majority_answers(found):
-            return found
-        with contextlib.suppress(TimedOut):
-            found = wait_for(
-                lambda: survey(self.engine, timeout=self.options.settle_timeout),
-                lambda seen: seen.state != "manager",
-                attempted="see whether the quorum is lost",
-                timeout=_STALE,
-            )
+        if not self._is_certain(found):
+            with contextlib.suppress(TimedOut):
+                found = wait_for(
+                    lambda: survey(self.engine, timeout=self.options.settle_timeout),
+                    self._is_certain,
+                    attempted="see whether the quorum is lost",
+                    timeout=DECISIVE,
+                )
         return found
+
+    def _is_certain(self, found: Survey) -> bool:
+        return found.state not in ("pending", "unsettled") and (
+            found.state != "manager" or self._majority_answers(found)
+        )
 
     @staticmethod
     def _majority_answers(found: Survey) -> bool:

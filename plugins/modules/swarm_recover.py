@@ -12,8 +12,9 @@ version_added: 0.1.0
 description:
   - Makes this surviving manager the only one of its swarm, by a forced new cluster. Services, networks, secrets, configs, the
     cluster ID, certificate authority, join tokens and the unlock key stay as they are.
-  - Waits until an election that may be running is over, and does nothing when the swarm has a quorum then. A leader that
-    shows a quorum whose other members do not answer is asked again for 20 seconds, because it may not have noticed yet.
+  - Waits until an election that may be running is over, and does nothing when the swarm has a quorum then. An engine that
+    does not decide, or shows a quorum whose other members do not answer, is asked again for 30 seconds, because it may not
+    have noticed the loss yet.
   - Works on a copy of the state directory, made while the engine is stopped. If anything fails, the old state is put back
     and the engine started. If this module, the connection or the controller dies, the host does the same by itself (see
     O(dead_man_timeout)).

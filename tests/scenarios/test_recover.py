@@ -101,7 +101,7 @@ def test_a_majority_is_lost_for_good(
         free = (address for address in lab.network.addresses() if address not in taken)
         fresh = [lab.add(f"m{number + 10}", address=next(free)) for number in range(1, len(lost) + 1)]
         inventory = lab.write_inventory(tmp_path / "inventory")
-        variables: dict[str, Any] = {"recover_quorum_lost_managers": addresses, "recover_quorum_settle_timeout": 40}
+        variables: dict[str, Any] = {"recover_quorum_lost_managers": addresses, "recover_quorum_settle_timeout": "40"}
         args: Sequence[str] = ()
         if lab.unlock_key:
             escrow = Escrow(tmp_path)

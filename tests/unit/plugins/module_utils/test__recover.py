@@ -157,7 +157,7 @@ def test_a_quorum_that_lasts_is_believed_although_nobody_can_be_reached_from_her
     began = clock.now
     assert world.make() is None
     assert world.effects == []
-    assert clock.now - began == pytest.approx(20, abs=1)
+    assert clock.now - began == pytest.approx(30, abs=1)
 
 
 def test_without_the_library_to_tell_who_answers_the_engine_is_believed(
@@ -184,6 +184,18 @@ def test_an_election_is_waited_for(world: World) -> None:
     world.host.api.answers["/info"] = in_turn(info, [500, {"message": NO_DECISION}], end_election)
     assert world.make(settle_timeout=30) is None
     assert world.effects == []
+
+
+def test_an_engine_that_hangs_is_asked_again(world: World, clock: Clock) -> None:
+    """It does so for 20 s soon after the loss (lab fact B5.1)."""
+    info, began = world.host.api.answers["/info"], clock.now
+
+    def hang(request: Any) -> Any:
+        return [500, {"message": NO_DECISION}] if clock.now < began + 20 else info(request)  # type: ignore[operator]
+
+    world.host.api.answers["/info"] = hang
+    assert world.make(settle_timeout=3) is not None
+    assert world.effects == UP
 
 
 def test_without_the_time_to_wait_an_election_is_no_lost_quorum(world: World) -> None:

@@ -30,6 +30,8 @@ SELECTION = [
     ("backup", "write and verify the archive", "fill_archive_disk", [RERUN]),
     ("rotate_unlock_key", "Put the key into the escrow", "kill_ansible", [RERUN]),
     ("unlock", "unlock", "kill_module", [ALONE, RERUN]),
+    ("restore", "uncover the state", "cut_power", [RERUN]),
+    ("restore", "wait for the leader", "cut_power", [RERUN]),
 ]
 
 

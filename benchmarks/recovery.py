@@ -14,7 +14,7 @@ from typing import Any
 
 from common import Bench, Host, Lab, Series, execute, forget_connections, medians, of_swarm, playbook, tasks_of
 from helpers.backup import ask, wait_until_healthy
-from helpers.restore import managers
+from helpers.restore import knows_of_loss, managers
 
 from quorate_lab.inventory import SSH_OPTIONS
 from quorate_lab.process import wait_until
@@ -90,12 +90,7 @@ class Lost:
         forget_connections(self.lab)
         hosts = [self.lab.hosts[first], *(self.lab.hosts[name] for name in self.names if name != first)]
         if not all_of_them:
-
-            def knows() -> bool:
-                status, answer = hosts[0].api("GET", "/info", timeout=60)
-                return status == 200 and "does not have a leader" in answer["Swarm"]["Error"]
-
-            wait_until(knows, timeout=120, what=f"{first} to know that the quorum is lost")
+            wait_until(lambda: knows_of_loss(hosts[0]), timeout=120, what=f"{first} to know that the quorum is lost")
         return hosts
 
     def _played(self, name: str, variables: Mapping[str, Any]) -> None:

@@ -160,9 +160,25 @@ def newest_index(state_dir: Path) -> int:
     Raises:
         BadArchive: There is no WAL, or its newest entry is only half written yet.
     """
+    return _newest(state_dir)[1]
+
+
+def newest_term(state_dir: Path) -> int:
+    """The term in which that entry was written; 0 when the last segment has none yet. As newest_index().
+
+    An engine writes the commit index to disk with the next entry, when a new term begins, and when it is stopped
+    (etcd server/storage/wal/wal.go, Save(), and raft/node.go, MustSync()).
+    """
+    return _newest(state_dir)[0]
+
+
+def _newest(state_dir: Path) -> tuple[int, int]:
     try:
         segment, data = last_entry(state_dir)
-        return segment.index - 1 if data is None else integer(Region.of(data).message(), 3)
+        if data is None:
+            return 0, segment.index - 1
+        entry = Region.of(data).message()
+        return integer(entry, 2), integer(entry, 3)
     except ProtobufError as error:
         raise bad(segment.path, f"its last entry does not parse ({error})") from None
     except OSError as error:

@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _node_key
+from ansible_collections.quorate.swarm.plugins.module_utils import _node_key, _raft_store
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import require_of_engine
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
@@ -307,8 +307,26 @@ class Recover:
         Raises:
             SwarmError: The recovery failed. The old state is back and the engine started, or the text says what is not.
         """
+        with self.steps.step("see that it has written what is committed"), contextlib.suppress(TimedOut):
+            wait_for(
+                self._has_written,
+                bool,
+                attempted="see an election begin",
+                timeout=DECISIVE,
+                sleep=1,
+                tolerate=(BadArchive,),
+            )
         self.cluster.new_copy()
         return self.cluster.run(self._copy_state, old_key=self._unlock_key)
+
+    def _has_written(self) -> bool:
+        """Whether this manager has put to disk how much it knows to be committed, which it does when an election begins.
+
+        A forced new cluster drops what is behind that (lab fact B4.5): the last acknowledged write before the loss, if the
+        engine were killed now, or could only be stopped by force.
+        """
+        position = _raft_store.position(self.state.path)
+        return not position.uncommitted or position.term > _raft_store.newest_term(self.state.path)
 
     def tidy(self) -> bool:
         """Remove what a run has left that lost its power, when there is nothing to recover any more.

@@ -16,9 +16,10 @@ from faults.scene import MANAGERS, Scene
 from helpers.backup import archives, ask, create_service
 from helpers.escrow import fitting_keys
 from helpers.power import cut_power
-from helpers.restore import running_tasks
+from helpers.restore import knows_of_loss, running_tasks
 
 from quorate_lab import Host
+from quorate_lab.process import wait_until
 
 WRONG_KEY = "SWMKEY-1-" + base64.b64encode(bytes(32)).decode().rstrip("=")
 
@@ -209,6 +210,8 @@ class RecoverQuorum(Operation):
     def start(self, scene: Scene) -> None:
         scene.label()
         scene.replace(MANAGERS[1:])
+        # One that loses its power within seconds of the loss takes with it that the last write was committed.
+        wait_until(lambda: knows_of_loss(self.target(scene)), timeout=60, what="the survivor to know of the loss")
 
     def target(self, scene: Scene) -> Host:
         return scene.hosts[0]

@@ -27,7 +27,7 @@ _MORE = {
     ("backup", "jump_clock"): ("write and verify the archive",),
 }
 #: Steps during which the engine of the host is stopped.
-_STOPPED = ("copy", "start", "swap the state directories")
+_STOPPED = ("copy", "start", "swap the state directories", "start outside the swarm")
 #: Steps during which the swarm is not asked.
 _QUIET = ("copy", "start", "check the copy", "write and verify the archive", "after write and verify the archive")
 #: Steps of a recovery that are also those of a restore.
@@ -41,6 +41,7 @@ _BEFORE = (
     "check this host",
     "see whether the quorum is lost",
     "check the state directory",
+    "see that it has written what is committed",
     "fence the other managers",
 )
 
@@ -111,7 +112,7 @@ def _of_disks(operation: Operation, step: str, fault: str) -> str:
         "fill_state_disk": {
             "backup": ("copy the snapshots", "copy", "check the copy"),
             "restore": ("extract and check a copy", "swap the state directories"),
-            "recover_quorum": ("stop", "start"),
+            "recover_quorum": ("stop", "start outside the swarm"),
         },
         "fill_archive_disk": {"backup": ("write and verify the archive",)},
         "truncate_archive": {"restore": ("verify the archive", "extract and check a copy")},

@@ -157,6 +157,11 @@ def raft_newest_index(directory: Path) -> int:
     return raft_position(directory).last_index
 
 
+def raft_newest_term(directory: Path) -> int:
+    """Take the place of _raft_store.newest_term."""
+    return int(json.loads((directory / WAL).read_text()).get("term", 1))
+
+
 def raft_contents(directory: Path, dummy: RaftKeys) -> RaftContents:
     """Take the place of _raft_store.contents."""
     store = json.loads((directory / WAL).read_text())

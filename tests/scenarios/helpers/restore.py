@@ -55,6 +55,12 @@ def identity(manager: Host) -> dict[str, Any]:
     }
 
 
+def knows_of_loss(host: Host) -> bool:
+    """Whether a manager has noticed that the quorum is lost: it has begun an election since, which nobody wins."""
+    status, answer = host.api("GET", "/info", timeout=60)
+    return status == 200 and "does not have a leader" in answer["Swarm"]["Error"]
+
+
 def managers(manager: Host) -> set[str]:
     """Host names of the managers that are reachable, the leader included; none while there is no leader."""
     try:

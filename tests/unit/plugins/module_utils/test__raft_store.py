@@ -225,6 +225,14 @@ def test_newest_index_of_a_log_that_is_being_written_is_an_index_of_it_or_an_err
             assert str(path) in str(error)
 
 
+def test_newest_term(tmp_path: Path) -> None:
+    path = first_segment().entries(1, 2).state(2, term=7).write(tmp_path)
+    assert (module.newest_term(tmp_path), module.position(tmp_path).term) == (2, 7)
+    path.unlink()
+    first_segment().write(tmp_path)
+    assert module.newest_term(tmp_path) == 0
+
+
 def test_newest_index_without_a_log(tmp_path: Path) -> None:
     with pytest.raises(BadArchive, match="there is no .wal file"):
         module.newest_index(tmp_path)

@@ -37,6 +37,7 @@ from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     WAL,
     FakeHost,
     raft_contents,
+    raft_newest_term,
     raft_position,
 )
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
@@ -114,6 +115,7 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
     for user in (module, _force_new_cluster):
         monkeypatch.setattr(user, "probe_all", world.probe_all)
     monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "newest_term", raft_newest_term)
     monkeypatch.setattr(_raft_store, "contents", raft_contents)
     monkeypatch.setattr(world.host.state, "require_room", lambda needed: None)
     world.host.join()
@@ -224,6 +226,24 @@ def test_a_swarm_is_recovered_in_order(world: World) -> None:
     assert kept >= before.keys()
     assert world.asked == [(["192.0.2.1:2377", "192.0.2.3:2377"], "blue")] * 2
     assert (world.host.switch, world.host.stale) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "seconds"),
+    [
+        ({}, 0),
+        ({"last": 41}, 0),  # an election has begun since, in term 2
+        ({"last": 41, "term": 2}, 30),
+        ({"term": 2}, 0),
+    ],
+)
+def test_it_is_given_time_to_write_what_is_committed(
+    world: World, clock: Clock, change: dict[str, int], seconds: int
+) -> None:
+    world.host.change(lambda store: store.update(change))
+    began = clock.now
+    assert world.make() is not None
+    assert clock.now - began == pytest.approx(seconds, abs=1.5)
 
 
 def test_what_a_power_cut_has_left_is_removed(world: World) -> None:

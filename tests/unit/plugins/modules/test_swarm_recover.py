@@ -22,7 +22,13 @@ from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer
 from ansible_collections.quorate.swarm.plugins.modules import swarm_recover as module
 from ansible_collections.quorate.swarm.tests.unit.conftest import RunModule
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import FakeApi
-from ansible_collections.quorate.swarm.tests.unit.fake_host import UNLOCK_KEY, FakeHost, raft_contents, raft_position
+from ansible_collections.quorate.swarm.tests.unit.fake_host import (
+    UNLOCK_KEY,
+    FakeHost,
+    raft_contents,
+    raft_newest_term,
+    raft_position,
+)
 from ansible_collections.quorate.swarm.tests.unit.plugins.conftest import Clock
 
 OPTIONS = {"unlock_key": UNLOCK_KEY, "down_managers": ["id-m1", "192.0.2.3"], "settle_timeout": 0}
@@ -36,6 +42,7 @@ def host(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(AnsibleModule, "run_command", lambda self, argv: host.run(argv))
     monkeypatch.setattr(_daemon.os.path, "isdir", lambda path: path == "/run/systemd/system")
     monkeypatch.setattr(_raft_store, "position", raft_position)
+    monkeypatch.setattr(_raft_store, "newest_term", raft_newest_term)
     monkeypatch.setattr(_raft_store, "contents", raft_contents)
     monkeypatch.setattr(_state_dir.StateDir, "require_room", lambda self, needed: None)
     for user in (_recover, _force_new_cluster):
@@ -57,6 +64,7 @@ def test_recover(host: FakeHost, run_module: RunModule) -> None:
         "see whether the quorum is lost",
         "check the state directory",
         "fence the other managers",
+        "see that it has written what is committed",
         "stop",
         "swap the state directories",
         "start outside the swarm",

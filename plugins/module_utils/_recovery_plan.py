@@ -16,7 +16,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._model import host_o
 from ansible_collections.quorate.swarm.plugins.module_utils._quorum import majority
 
 #: Seconds after which an election has ended that was under way, in most cases (lab fact B1.7).
-ELECTION = 10
+_ELECTION = 10
 
 
 def recovery_plan(
@@ -145,7 +145,7 @@ def quorum_outlook(
     voters = left.union(_fleet.node_of(info) for info in members.values())
     return {
         "beyond_reach": True,
-        "settle_timeout": min(settle_timeout, ELECTION if len(voters) > 1 else 0),
+        "settle_timeout": min(settle_timeout, _ELECTION if len(voters) > 1 else 0),
     }
 
 

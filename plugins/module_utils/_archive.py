@@ -103,18 +103,22 @@ class Listed:
         return self.manifest["created"] if self.manifest else time_of_name(self.path.name) or ""
 
 
-def write_archive(*, state_dir: Path, destination: Path, name: str, facts: t.Mapping[str, t.Any]) -> ArchiveFacts:
-    """Write a copy of a state directory as an archive, read it back, and only then give it its name.
+@contextlib.contextmanager
+def new_archive(
+    *, state_dir: Path, destination: Path, name: str, facts: t.Mapping[str, t.Any]
+) -> t.Iterator[ArchiveFacts]:
+    """Write a copy of a state directory as an archive, read it back, and give it its name when the block has ended.
 
     Args:
-        state_dir: The copy. Nothing may change it meanwhile: an archive that does not match its own checksums is
-            refused.
+        state_dir: The copy. Nothing may change it until the block begins: an archive that does not match its own
+            checksums is refused.
         destination: Directory of the archive; created with mode 0700 when missing.
         name: File name, of archive_name().
         facts: The manifest without C(schema) and C(files).
 
-    Returns:
-        What verify() found in the finished archive (mode 0600).
+    Yields:
+        What verify() found in the finished archive (mode 0600). Its path is the one that it gets after the block; where
+        the block fails, there is no archive.
 
     Raises:
         BadArchive: The state directory is not one that could be restored, or changed while it was read.
@@ -123,20 +127,30 @@ def write_archive(*, state_dir: Path, destination: Path, name: str, facts: t.Map
     """
     final = destination / name
     attempted = f"write the archive {final}"
-    try:
-        destination.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if final.exists():
-            raise Refused(attempted, "there is an archive of that name already", "Give it another name")
-        paths = list(_walk(state_dir))
-        manifest = check_manifest({"schema": SCHEMA, **facts, "files": _describe(state_dir, paths)})
-        with _new_partial(destination, name) as (partial, raw):
+    with contextlib.ExitStack() as unfinished:
+        with _told_as(attempted):
+            destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if final.exists():
+                raise Refused(attempted, "there is an archive of that name already", "Give it another name")
+            paths = list(_walk(state_dir))
+            manifest = check_manifest({"schema": SCHEMA, **facts, "files": _describe(state_dir, paths)})
+            partial, raw = unfinished.enter_context(_new_partial(destination, name))
             _write(raw, state_dir, paths, manifest)
             verified = verify(partial)
+        yield dataclasses.replace(verified, path=final)
+        with _told_as(attempted):
             os.replace(partial, final)
+    with _told_as(attempted):
         _sync_directory(destination)
+
+
+@contextlib.contextmanager
+def _told_as(attempted: str) -> t.Iterator[None]:
+    """Tell what the file system says as an error of what was attempted."""
+    try:
+        yield
     except OSError as error:
         raise SwarmError(attempted, str(error), "Make room or correct the path, and run again") from error
-    return dataclasses.replace(verified, path=final)
 
 
 def describe(path: Path) -> Listed:

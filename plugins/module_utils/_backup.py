@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import stat
 import time
@@ -310,41 +311,47 @@ class Backup:
             marker = self._settle(plan)
         if self.options.method == "hot":
             copy, facts = self._copy_hot(plan, marker)
-            downtime, trouble = 0.0, None
+            downtime = 0.0
         else:
-            copy, downtime, trouble = self._copy_cold(plan)
+            copy, downtime = self._copy_cold(plan)
+        trouble = functools.cache(lambda: self._trouble(plan))  # waited for once, whichever way this ends
+        attempted = f"see the manager {plan.node.name} healthy again after its backup"
         try:
+            # A manager that has just started needs a second or more to be reachable, which the archive is made in.
             if self.options.method == "cold":
                 with self.steps.step("check the copy"):
                     facts = self._check(copy, plan, marker)
-            after = self._inventory() if trouble is None else None
-            self._require_same(facts, before, after)
-            with self.steps.step("write and verify the archive"):
-                written = _archive.write_archive(
-                    state_dir=copy,
-                    destination=self.options.directory,
-                    name=plan.name,
-                    facts=self._manifest(plan, facts),
-                )
+            with contextlib.ExitStack() as unnamed:
+                with self.steps.step("write and verify the archive"):
+                    written = unnamed.enter_context(
+                        _archive.new_archive(
+                            state_dir=copy,
+                            destination=self.options.directory,
+                            name=plan.name,
+                            facts=self._manifest(plan, facts),
+                        )
+                    )
+                after = self._inventory() if trouble() is None else None
+                self._require_same(facts, before, after)
         except SwarmError as error:
-            if trouble is None:
+            if trouble() is None:
                 raise
             raise SwarmError(
-                f"see the manager {plan.node.name} healthy again after its backup",
-                str(trouble),
+                attempted,
+                str(trouble()),
                 f"Look after the manager now. There is no archive either: {error}",
                 downtime=downtime,
-            ) from trouble
+            ) from trouble()
         finally:
             shutil.rmtree(copy, ignore_errors=True)
-        if trouble is not None:
+        if trouble() is not None:
             raise SwarmError(
-                f"see the manager {plan.node.name} healthy again after its backup",
-                str(trouble),
+                attempted,
+                str(trouble()),
                 f"The archive {written.path} is good; look after the manager now",
                 archive=str(written.path),
                 downtime=downtime,
-            ) from trouble
+            ) from trouble()
         removed: list[Path] = []
         if self.options.keep is not None:
             removed = _archive.prune(
@@ -424,8 +431,8 @@ class Backup:
                     time.sleep(1)
             return copy, facts
 
-    def _copy_cold(self, plan: BackupPlan) -> tuple[Path, float, SwarmError | None]:
-        """Stop, copy, start, unlock, wait. Returns the copy, the seconds of downtime, and what failed afterwards."""
+    def _copy_cold(self, plan: BackupPlan) -> tuple[Path, float]:
+        """Stop, copy, start, unlock. Returns the copy, and the seconds of downtime."""
         self.daemon.arm(seconds=self.options.dead_man_timeout)
         copy: Path | None = None
         try:
@@ -466,14 +473,11 @@ class Backup:
                             remedy="See journalctl -u docker",
                         )
                 downtime = round(time.monotonic() - began, 3)
-                trouble: SwarmError | None = None
-                try:
-                    with self.steps.step("unlock and wait until reachable"):
-                        self._wait_back(plan)
-                except SwarmError as error:
-                    trouble = error
+                if plan.unlock_key:
+                    with self.steps.step("unlock"):
+                        self._unlock_again(plan)
                 self.daemon.disarm()
-            return copy, downtime, trouble
+            return copy, downtime
         except BaseException:
             # Where the engine runs again the switch has nothing to do; where it does not, the switch is the last hope.
             if not self._engine_is_down():
@@ -494,7 +498,7 @@ class Backup:
             )
 
     def _unlock_again(self, plan: BackupPlan) -> None:
-        """Leave no manager locked after a failure whose key is at hand; what is told is that failure."""
+        """Unlock this manager after its start. One that does not take its key is told by whatever is waited for next."""
         with contextlib.suppress(SwarmError):
             if plan.unlock_key and self.engine.local_state().state == "locked":
                 self.engine.unlock(plan.unlock_key, timeout=5)
@@ -505,6 +509,17 @@ class Backup:
         except SwarmError:
             return True
         return False
+
+    def _trouble(self, plan: BackupPlan) -> SwarmError | None:
+        """Wait until this manager is healthy again, and return why it is not."""
+        if self.options.method == "hot":
+            return None
+        try:
+            with self.steps.step("wait until reachable"):
+                self._wait_back(plan)
+        except SwarmError as error:
+            return error
+        return None
 
     def _wait_back(self, plan: BackupPlan) -> None:
         def probe() -> list[str]:

@@ -10,8 +10,8 @@ module: swarm_backup
 short_description: Back up the Docker Swarm state of a manager
 version_added: 0.1.0
 description:
-  - Stops the Docker Engine of a manager, copies the swarm state directory, starts and unlocks the engine, waits until
-    the manager is reachable again, and then writes a verified archive.
+  - Stops the Docker Engine of a manager, copies the swarm state directory, starts and unlocks the engine, and writes a
+    verified archive while the manager comes back. The archive gets its name when the manager is reachable again.
   - The copy is verified while the engine runs again, down to every record of its raft store. It must hold every object
     of the swarm that the API shows, in its version. The archive is read back, and holds the same bytes as the copy.
   - It refuses to stop a manager when the quorum would not hold without it, when it is the leader, or when the swarm has

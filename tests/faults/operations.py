@@ -101,7 +101,7 @@ class Operation:
 class Backup(Operation):
     name = "backup"
     modules = ("_backup",)
-    last = "write and verify the archive"
+    last = "wait until reachable"
     worst = "copy"
     roles = ("backup/tasks/main.yml", "backup/tasks/one.yml")
     unreached: ClassVar[dict[str, str]] = {

@@ -29,7 +29,7 @@ _MORE = {
 #: Steps during which the engine of the host is stopped.
 _STOPPED = ("copy", "start", "swap the state directories", "start outside the swarm")
 #: Steps during which the swarm is not asked.
-_QUIET = ("copy", "start", "check the copy", "write and verify the archive", "after write and verify the archive")
+_QUIET = ("copy", "start", "unlock", "check the copy", "write and verify the archive", "after wait until reachable")
 #: Steps of a recovery that are also those of a restore.
 _SHARED = ("look for other managers once more", "force a new cluster", "wait for the leader", "compare")
 #: Steps of changes of nodes and keys at which the network is cut.

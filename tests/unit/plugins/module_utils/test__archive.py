@@ -77,7 +77,8 @@ def write(state_dir: Path, destination: Path, *, created: str = FACTS["created"]
     facts = copy.deepcopy(FACTS)
     facts["created"], facts["node"]["id"] = created, node
     name = archive_name(cluster="blue", node=node, created=created)
-    return module.write_archive(state_dir=state_dir, destination=destination, name=name, facts=facts).path
+    with module.new_archive(state_dir=state_dir, destination=destination, name=name, facts=facts) as written:
+        return written.path
 
 
 @pytest.fixture
@@ -160,11 +161,21 @@ def test_modes_of_archive_and_directory(archive: Path) -> None:
 
 
 def test_written_facts_are_those_of_the_finished_file(state_dir: Path, tmp_path: Path) -> None:
-    facts = module.write_archive(state_dir=state_dir, destination=tmp_path, name="swarm_a_b.tar.gz", facts=FACTS)
+    with module.new_archive(state_dir=state_dir, destination=tmp_path, name="swarm_a_b.tar.gz", facts=FACTS) as facts:
+        assert not facts.path.exists()
     content = (tmp_path / "swarm_a_b.tar.gz").read_bytes()
     assert facts.path == tmp_path / "swarm_a_b.tar.gz"
     assert (facts.size, facts.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert facts == module.verify(facts.path)
+
+
+def test_there_is_no_archive_when_what_is_done_before_it_gets_its_name_fails(state_dir: Path, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    with pytest.raises(ConnectionError, match="as it was raised"), module.new_archive(
+        state_dir=state_dir, destination=backups, name="swarm_a_b.tar.gz", facts=FACTS
+    ):
+        raise ConnectionError("as it was raised")
+    assert list(backups.iterdir()) == []
 
 
 def test_plain_tar_opens_it(archive: Path, tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def archive(state: RealState, directory: Path, **changes: Any) -> Path:
     for name, value in changes.items():
         manifest["raft"][name] = value
     name = archive_name(cluster="blue", node="m1", created="2026-01-01T00:00:00Z")
-    return _archive.write_archive(state_dir=state.path, destination=directory, name=name, facts=manifest).path
+    with _archive.new_archive(state_dir=state.path, destination=directory, name=name, facts=manifest) as written:
+        return written.path
 
 
 def tar(state: RealState, path: Path, mode: str, name: str) -> Path:

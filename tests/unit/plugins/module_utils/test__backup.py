@@ -204,13 +204,13 @@ def world(tmp_path: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.Monkey
     """m2, a follower of a healthy swarm of three managers."""
     world = World(tmp_path, api)
     world.host.join()
-    write = _archive.write_archive
+    new_archive = _archive.new_archive
 
     def noted(**arguments: Any) -> Any:
         world.effects.append("archive")
-        return write(**arguments)
+        return new_archive(**arguments)
 
-    monkeypatch.setattr(_archive, "write_archive", noted)
+    monkeypatch.setattr(_archive, "new_archive", noted)
     monkeypatch.setattr(_raft_store, "newest_index", raft_newest_index)
     monkeypatch.setattr(_raft_store, "contents", raft_contents)
     monkeypatch.setattr(module.time, "sleep", clock.pause)
@@ -226,9 +226,9 @@ def test_a_follower_is_backed_up_in_order(world: World) -> None:
         "stop",
         "copy",
         "start",
-        "unlock and wait until reachable",
         "check the copy",
         "write and verify the archive",
+        "wait until reachable",
     ]
     assert world.archives() == [Path(result["archive"]).name]
     assert world.leftovers() == []
@@ -326,6 +326,7 @@ def test_an_autolocked_manager_is_unlocked_again_with_the_key_fetched_before(wor
     world.host.join(unlock_key=UNLOCK_KEY)
     result = world.make()
     assert world.effects == ["settle", "arm", "stop", "copy", "start", "unlock", "disarm", "archive"]
+    assert [entry["step"] for entry in result["steps"]][4:7] == ["start", "unlock", "check the copy"]
     assert world.host.condition == "manager"
     assert world.hidden == [UNLOCK_KEY]
     assert result["manifest"]["autolock"] is True
@@ -788,7 +789,7 @@ def test_a_key_that_was_rotated_meanwhile_is_told_and_the_copy_cannot_be_opened(
         world.make()
     assert isinstance(caught.value.__cause__, WrongKey)
     assert "There is no archive either" in str(caught.value)
-    assert (world.effects[-1], world.archives(), world.leftovers()) == ("disarm", [], [])
+    assert (world.effects[-2:], world.archives(), world.leftovers()) == (["disarm", "unlock"], [], [])
     assert "SWMKEY" not in f"{caught.value} {caught.value.details}"
 
 
@@ -838,11 +839,40 @@ def test_a_copy_without_the_settling_entry_is_no_backup(world: World) -> None:
     assert (world.archives(), world.leftovers(), world.host.condition) == ([], [], "manager")
 
 
+def test_an_archive_gets_its_name_when_the_manager_is_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(backup: module.Backup, plan: Any) -> None:
+        seen.append(world.archives())
+        wait(backup, plan)
+
+    seen: list[list[str]] = []
+    wait = module.Backup._wait_back
+    monkeypatch.setattr(module.Backup, "_wait_back", look)
+    archive = Path(world.make()["archive"]).name
+    ((partial,),) = seen
+    assert partial.startswith(f".{archive}.")
+    assert world.archives() == [archive]
+
+
+def test_both_are_told_when_neither_the_manager_comes_back_nor_an_archive_is_made(world: World) -> None:
+    def forget() -> None:
+        world.host.unknown = 10_000
+        world.host.change(lambda store: store.update(commit=39, last=39))
+
+    world.host.state.before["copy"] = forget
+    with pytest.raises(SwarmError) as caught:
+        world.make()
+    error = str(caught.value)
+    assert f"see the manager {M2} healthy again after its backup" in error
+    assert "There is no archive either: Could not check the copy" in error
+    assert error.count("not within") == 1
+    assert (world.archives(), world.leftovers()) == ([], [])
+
+
 def test_the_copy_is_removed_when_the_archive_cannot_be_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**dummy: Any) -> Any:
         raise SwarmError("write the archive", "No space left on device")
 
-    monkeypatch.setattr(_archive, "write_archive", full)
+    monkeypatch.setattr(_archive, "new_archive", full)
     with pytest.raises(SwarmError, match="No space left"):
         world.make()
     assert (world.leftovers(), world.host.condition, world.host.switch) == ([], "manager", None)

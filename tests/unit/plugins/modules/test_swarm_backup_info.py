@@ -59,10 +59,10 @@ def archives(tmp_path: Path) -> list[Path]:
         facts = copy.deepcopy(FACTS)
         facts["created"] = f"2026-01-0{day}T00:00:00Z"
         name = archive_name(cluster="blue", node="node1", created=facts["created"])
-        written = _archive.write_archive(
+        with _archive.new_archive(
             state_dir=tmp_path / "state", destination=tmp_path / "backups", name=name, facts=facts
-        )
-        made.append(written.path)
+        ) as written:
+            made.append(written.path)
     return made
 
 

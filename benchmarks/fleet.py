@@ -6,18 +6,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common import Bench, Lab, Series, forget_connections, playbook
+from common import Bench, Host, Lab, Series, execute, forget_connections, playbook
 from helpers.backup import write_inventory
+from whole_backup import script
 
 from quorate_lab import swarm
 
 TITLE = "Several swarms in one run"
 ABOUT = """
 Wall seconds of the backup playbook over an inventory of so many swarms of one manager each, all on this machine: the
-controller and all hosts share its processors.
+controller and all hosts share its processors. Beside it, how the shell script of the figure above grows, which is started
+for all swarms at the same time.
 """
 REMAINS = """
 All swarms are backed up at the same time, and one alone mostly waits: for ssh, for its engine. A second one costs little;
@@ -27,6 +31,7 @@ own take the work of the modules away from it.
 """
 
 COUNTS = (1, 2, 4, 6)
+PLAYBOOK, SCRIPT = "playbook", "script"
 
 
 def names(count: int) -> str:
@@ -48,16 +53,44 @@ def backup_of(lab: Lab, count: int, directory: Path) -> Callable[[], float]:
     )
 
     def backup() -> float:
-        forget_connections(lab)
-        for name in hosts:
-            lab.hosts[name].run(["systemctl", "reset-failed", "docker.service", "docker.socket"])
+        prepare(lab, [lab.hosts[name] for name in hosts])
         return playbook(inventory, "backup", {"backup_allow_control_plane_outage": True, "backup_keep": 1})
 
     return backup
 
 
+def script_of(lab: Lab, count: int) -> Callable[[], float]:
+    hosts = list(lab.hosts.values())[:count]
+
+    def backup() -> float:
+        prepare(lab, hosts)
+        began = time.monotonic()
+        with ThreadPoolExecutor(count) as threads:
+            list(threads.map(lambda host: execute(script(lab, [host])), hosts))
+        return time.monotonic() - began
+
+    return backup
+
+
+def prepare(lab: Lab, hosts: Iterable[Host]) -> None:
+    forget_connections(lab)
+    for host in hosts:
+        host.run(["systemctl", "reset-failed", "docker.service", "docker.socket"])
+
+
 def measure(bench: Bench) -> list[Series]:
     lab = bench.lab("six swarms", six)
     with bench.directory() as directory:
-        found = bench.rounds({names(count): backup_of(lab, count, directory) for count in COUNTS})
-    return [Series("backup", "s", names(1), found, goals={names(6): 1.5})]
+        subjects = {(PLAYBOOK, names(count)): backup_of(lab, count, directory) for count in COUNTS}
+        subjects |= {(SCRIPT, names(count)): script_of(lab, count) for count in COUNTS}
+        found = bench.rounds({": ".join(subject): backup for subject, backup in subjects.items()})
+    return [
+        Series(
+            by,
+            "s",
+            names(1),
+            {names(count): found[f"{by}: {names(count)}"] for count in COUNTS},
+            goals={names(6): 1.5} if by == PLAYBOOK else {},
+        )
+        for by in (PLAYBOOK, SCRIPT)
+    ]

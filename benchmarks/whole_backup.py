@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from common import Bench, Lab, Series, execute, forget_connections, medians, of_swarm, playbook, tasks_of
+from common import Bench, Host, Lab, Series, execute, forget_connections, medians, of_swarm, playbook, tasks_of
 from helpers.backup import wait_until_healthy
 
 from quorate_lab.inventory import SSH_OPTIONS
@@ -32,7 +32,7 @@ report, each a process of its own on the controller. There are two calls to a ho
 where a playbook of your own has more of them, it saves two thirds of each.
 """
 
-#: Arguments: the ssh command without the host, and the addresses.
+#: Arguments: the ssh command without the host, and the addresses of the managers of a swarm.
 SCRIPT = r"""
 set -eu
 ssh=$1; shift
@@ -42,9 +42,11 @@ for address; do
 done
 wait
 chosen=
-for address; do
-    [ "$(grep -c ';Ready;' "$work/$address")" -ge 3 ]
-    grep -q '^true;Ready;Reachable;' "$work/$address" && chosen=$address
+for role in Leader Reachable; do
+    for address; do
+        [ "$(grep -c ';Ready;' "$work/$address")" -ge $# ]
+        ! grep -q "^true;Ready;$role;" "$work/$address" || chosen=$address
+    done
 done
 rm -r "$work"
 $ssh "root@$chosen" sh -eu <<'END'
@@ -82,6 +84,12 @@ def spent(log: str, seconds: float) -> dict[str, float]:
     return {**found, "start and end of Ansible": seconds - sum(found.values())}
 
 
+def script(lab: Lab, managers: Iterable[Host]) -> list[str]:
+    """The command that backs up a swarm of these managers by the script."""
+    ssh = shlex.join(["ssh", *SSH_OPTIONS, "-i", str(lab.files.key)])
+    return ["bash", "-c", SCRIPT, "script", ssh, *(host.address for host in managers)]
+
+
 class Swarm:
     """A swarm that is backed up in both ways."""
 
@@ -98,10 +106,8 @@ class Swarm:
 
     def by_script(self) -> float:
         self._prepare()
-        ssh = shlex.join(["ssh", *SSH_OPTIONS, "-i", str(self.lab.files.key)])
-        addresses = [host.address for host in self.lab.hosts.values()]
         began = time.monotonic()
-        execute(["bash", "-c", SCRIPT, "script", ssh, *addresses])
+        execute(script(self.lab, self.lab.hosts.values()))
         return time.monotonic() - began
 
     def by_playbook(self, steps: list[dict[str, float]], *, pipelining: bool) -> Callable[[], float]:

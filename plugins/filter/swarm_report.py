@@ -21,9 +21,6 @@ options:
   before:
     description: The inventory before, such as C(inventory) in the manifest of an archive. Empty where it is not known.
     type: dict
-  quorum:
-    description: What M(quorate.swarm.swarm_quorum) returned with O(quorate.swarm.swarm_quorum#module:report_only).
-    type: dict
 """
 
 EXAMPLES = r"""
@@ -45,8 +42,8 @@ from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
-def swarm_report(swarm: t.Any, before: t.Any = None, quorum: t.Any = None) -> t.Any:
-    return _fleet.swarm_report(swarm, before=before, quorum=quorum)
+def swarm_report(swarm: t.Any, before: t.Any = None) -> t.Any:
+    return _fleet.swarm_report(swarm, before=before)
 
 
 class FilterModule:

@@ -424,15 +424,12 @@ def _success(outcome: t.Mapping[str, t.Any]) -> str:
     return ", ".join(parts)
 
 
-def swarm_report(
-    swarm: Info, *, before: t.Mapping[str, t.Any] | None = None, quorum: t.Mapping[str, t.Any] | None = None
-) -> list[str]:
+def swarm_report(swarm: Info, *, before: t.Mapping[str, t.Any] | None = None) -> list[str]:
     """Say how a swarm stands after it was restored or recovered, what was there before beside what is there now.
 
     Args:
         swarm: What swarm_info returns on the manager.
         before: The inventory before; nothing where it is not known.
-        quorum: What swarm_quorum returned with C(report_only).
     """
     lines = [f"swarm {swarm['cluster']['id']}, autolock {'on' if swarm['cluster']['autolock'] else 'off'}"]
     for kind in ("services", "networks", "secrets", "configs"):
@@ -458,7 +455,7 @@ def swarm_report(
         f"quorum: {health['reachable']} of {health['managers']} managers reachable, majority {health['majority']}, "
         f"{health['can_lose']} may fail"
     )
-    lines.extend(f"{reason['message']}: {reason['remedy']}" for reason in (quorum or {}).get("reasons") or ())
+    lines.extend(f"{reason['message']}: {reason['remedy']}" for reason in health["reasons"])
     return lines
 
 

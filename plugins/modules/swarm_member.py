@@ -170,6 +170,14 @@ address:
   description: The address of this host as it is known to the swarm.
   returned: success
   type: str
+nodes:
+  description:
+    - All nodes, as RV(quorate.swarm.swarm_info#module:nodes). A manager has them from the leader, so one that has joined
+      is among them as the others see it.
+    - Null when this host is no manager, or would become one.
+  returned: success
+  type: list
+  elements: dict
 error:
   description: Kind of the error, such as V(refused), V(engine_error), V(timed_out), V(locked) or V(quorum_lost).
   returned: failure
@@ -198,6 +206,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemo
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import state_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import PermissionDenied, SwarmError, fail
+from ansible_collections.quorate.swarm.plugins.module_utils._model import Node
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_CERTIFICATE
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import Survey, survey
@@ -297,8 +306,9 @@ def main() -> None:
             force=params["force"],
         )
         quarantine: Path | None = None
+        nodes: t.Sequence[Node] = ()
         if step == "none":
-            after = before
+            after, nodes = before, found.nodes
         elif module.check_mode:
             after = {"state": params["state"], "node_id": None, "cluster_id": None, "address": None}
         else:
@@ -312,7 +322,8 @@ def main() -> None:
                 )
                 after = {"state": "absent", "node_id": None, "cluster_id": None, "address": None}
             else:
-                after = facts(act(engine, step, params), directory)
+                become = act(engine, step, params)
+                after, nodes = facts(become, directory), become.nodes
             _membership.require_cluster(after["cluster_id"], params["cluster_id"])
     except SwarmError as error:
         fail(module, error)
@@ -320,6 +331,7 @@ def main() -> None:
         **after,
         "previous_node_id": before["node_id"],
         "quarantine": str(quarantine) if quarantine else None,
+        "nodes": [node.as_dict() for node in nodes] or None,
     }
     if module._diff:
         result["diff"] = {"before": before, "after": after}

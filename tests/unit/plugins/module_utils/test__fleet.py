@@ -657,7 +657,7 @@ def restored_swarm() -> dict[str, Any]:
             {**node("m1"), "role": "manager", "state": "ready", "manager": {**node("m1")["manager"], "leader": True}},
             {**node("m2"), "role": "manager", "state": "ready"},
         ],
-        "quorum": {"reachable": 2, "managers": 2, "majority": 2, "can_lose": 0},
+        "quorum": {"reachable": 2, "managers": 2, "majority": 2, "can_lose": 0, "reasons": []},
     }
 
 
@@ -715,8 +715,9 @@ def test_a_restore_is_reported_beside_its_archive() -> None:
         "secrets": [{"id": "id-key", "name": "key"}],
         "configs": [],
     }
-    quorum = {"reasons": [{"message": "2 managers stand no loss", "remedy": "Add a manager"}]}
-    assert module.swarm_report(restored_swarm(), before=inventory, quorum=quorum) == [
+    swarm = restored_swarm()
+    swarm["quorum"]["reasons"] = [{"code": "x", "message": "m2 does not answer", "remedy": "Start it"}]
+    assert module.swarm_report(swarm, before=inventory) == [
         "swarm blue, autolock on",
         "services: before 2, now 2: IDs equal",
         "networks: before 1, now 1: IDs equal",
@@ -726,7 +727,7 @@ def test_a_restore_is_reported_beside_its_archive() -> None:
         "manager m2 (id-m2): ready, active, reachable at 192.0.2.2:2377",
         "worker w1 (id-w1): ready, active",
         "quorum: 2 of 2 managers reachable, majority 2, 0 may fail",
-        "2 managers stand no loss: Add a manager",
+        "m2 does not answer: Start it",
     ]
 
 

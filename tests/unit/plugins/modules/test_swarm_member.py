@@ -112,6 +112,7 @@ def test_join_as_a_worker(run_module: RunModule, host: Host) -> None:
         "address": "10.0.0.1",
         "cluster_id": None,
     }
+    assert done["nodes"] is None
 
 
 def test_join_as_a_manager(run_module: RunModule, host: Host) -> None:
@@ -124,6 +125,11 @@ def test_join_as_a_manager(run_module: RunModule, host: Host) -> None:
     }
     done = cycle(run_module, host, ["/swarm/join"], state="manager", join_token=token, **options)
     assert (done["node_id"], done["cluster_id"]) == ("id-m3", "the-cluster")
+    assert [(node["id"], node["manager"]["reachability"]) for node in done["nodes"]] == [
+        ("id-m1", "reachable"),
+        ("id-m2", "reachable"),
+        ("id-m3", "reachable"),
+    ]
     assert host.api.asked("POST")[0].body == {
         "JoinToken": token,
         "RemoteAddrs": ["10.0.0.1:2377", "10.0.0.2:2377"],

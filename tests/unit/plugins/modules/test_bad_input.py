@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import subprocess
 from pathlib import Path
@@ -40,12 +41,14 @@ BAD = {
 }
 
 
+@functools.lru_cache(maxsize=None)
 def documentation(name: str) -> Any:
     return yaml.safe_load(
         importlib.import_module(f"ansible_collections.quorate.swarm.plugins.modules.{name}").DOCUMENTATION
     )
 
 
+@functools.lru_cache(maxsize=None)
 def options(name: str) -> dict[str, Any]:
     """The documented options of a module, those of its fragments included."""
     documented = documentation(name)

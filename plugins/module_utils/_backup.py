@@ -314,7 +314,7 @@ class Backup:
             downtime = 0.0
         else:
             copy, downtime = self._copy_cold(plan)
-        trouble = functools.cache(lambda: self._trouble(plan))  # waited for once, whichever way this ends
+        trouble = functools.lru_cache(maxsize=None)(lambda: self._trouble(plan))  # waited for once, however this ends
         attempted = f"see the manager {plan.node.name} healthy again after its backup"
         try:
             # A manager that has just started needs a second or more to be reachable, which the archive is made in.

@@ -30,7 +30,7 @@ the state that it forces a new cluster on. It cannot recover an autolocked swarm
 REMAINS = """
 After a total loss the script waits some 21 s for the engine, which looks for the other managers when it starts. The playbook
 starts it outside its swarm, which takes a second, and needs the time for calls to hosts: it looks at all managers, brings
-the archive, proves it, restores, and makes five calls for each manager that joins, of which the script makes one.
+the archive, proves it, restores, and makes three calls for each manager that joins, of which the script makes one.
 
 Where the quorum is lost, the script forces a new cluster on the running engine at once. Of the time of the playbook, a
 quarter is the module that recovers: it sees for 3 s that nobody leads, stops the engine, copies and proves its state,

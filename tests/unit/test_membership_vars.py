@@ -38,7 +38,7 @@ def listed(tmp_path: Path, **variables: Any) -> str:
     ]
     playbook = tmp_path / "playbook.json"
     playbook.write_text(json.dumps(plays))
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", str(playbook)]
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", "-c", "local", str(playbook)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     text: str = json.loads('"' + done.stdout.partition("IT IS ")[2].partition(" OF ALL")[0] + '"')

@@ -100,7 +100,7 @@ def run(
         password.look()
         credential.look()
 
-    with repeated(look, interval=0.3):
+    with repeated(look, interval=0.1):  # a run that refuses at once takes a second
         ran = playbook(scene.lab, name, variables, args, groups=groups, **more)
     assert (password.found, credential.found) == (set(), set())
     assert password.looks > 3

@@ -25,9 +25,9 @@ for all swarms at the same time.
 """
 REMAINS = """
 All swarms are backed up at the same time, and one alone mostly waits: for ssh, for its engine. A second one costs little;
-from there on the two processors are the limit, and each further swarm adds some 2.4 s, because Ansible makes a process for
-each task of each host, and here the hosts with their engines run on the same processors as the controller. Hosts of their
-own take the work of the modules away from it.
+from there on the two processors are the limit, for the script as well, which grows no less: six engines that stop and
+start, and six archives that are packed, want the processors that all hosts and the controller share here. What Ansible adds
+for each swarm is a process for each task. Hosts of their own take the engines and the modules away from the controller.
 """
 
 COUNTS = (1, 2, 4, 6)

@@ -451,6 +451,20 @@ class Engine:
 
         self._update("/swarm", change, attempted="set the heartbeat period of the swarm")
 
+    def raft_options(self) -> Json:
+        """When the managers write a snapshot of the raft log, and how much of the log they keep beside it."""
+        return dict(self.swarm()["Spec"].get("Raft") or {})
+
+    def set_raft_options(self, options: Json) -> int:
+        """Set that.
+
+        Returns: the version index that the write was based on. The write's own raft index is higher.
+        """
+        before = self._update(
+            "/swarm", lambda spec: {**spec, "Raft": options}, attempted="set the raft options of the swarm"
+        )
+        return int(before["Version"]["Index"])
+
     def _update(
         self,
         path: str,

@@ -16,6 +16,8 @@ description:
   - It waits until this side is ready. A manager is ready when it has the node list and is reachable in it. Whether the
     managers see the host as ready, M(quorate.swarm.swarm_info) says on one of them.
   - To join an autolocked swarm, no unlock key is needed.
+  - Where the swarm had one manager, and its engine is older than 23.0, give the second one the time to get the raft log, of which
+    it is sent 64 KB a second. Until then the swarm has no quorum.
 extends_documentation_fragment:
   - quorate.swarm.docker
   - quorate.swarm.daemon

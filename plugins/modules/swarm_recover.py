@@ -25,6 +25,9 @@ description:
   - Gives the workers three minutes to find this manager, where Docker gives them half a minute before it starts their tasks
     anew. For that it leads twice; the engine is started once more, with a longer heartbeat period of the swarm, which is put
     back at once.
+  - An engine before 23.0 sends a manager that joins 64 KB of its raft log a second, and a swarm whose second manager is joining
+    has no quorum until that one has all of it. There the engine is made to write a snapshot, which it sends at once; for
+    that the raft options of the swarm are changed and put back.
   - If the lost managers come back before a new cluster is forced, the swarm is left to its quorum.
   - Where there is a quorum, nothing is done but to remove the copies that a run left beside the state directory when its
     host lost its power.

@@ -21,6 +21,9 @@ description:
   - Gives the workers three minutes to find this manager, where Docker gives them half a minute before it starts their tasks
     anew. For that it leads twice; the engine is started once more, with a longer heartbeat period of the swarm, which is put
     back at once.
+  - An engine before 23.0 sends a manager that joins 64 KB of its raft log a second, and a swarm whose second manager is joining
+    has no quorum until that one has all of it. There the engine is made to write a snapshot, which it sends at once; for
+    that the raft options of the swarm are changed and put back.
   - If anything fails, the old state is put back and the engine started. If this module, the connection or the controller
     dies, the host does the same by itself (see O(dead_man_timeout)).
 extends_documentation_fragment:
@@ -351,6 +354,8 @@ def main() -> None:
             restore.cleanup()
     except SwarmError as error:
         fail(module, error, steps=restore.steps.taken if restore else [])
+    for warning in restore.cluster.warnings:
+        module.warn(warning)
     module.exit_json(changed=True, steps=restore.steps.taken, **known)
 
 

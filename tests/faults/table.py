@@ -31,7 +31,13 @@ _STOPPED = ("copy", "start", "swap the state directories", "start outside the sw
 #: Steps during which the swarm is not asked.
 _QUIET = ("copy", "start", "unlock", "check the copy", "write and verify the archive", "after wait until reachable")
 #: Steps of a recovery that are also those of a restore.
-_SHARED = ("look for other managers once more", "force a new cluster", "wait for the leader", "compare")
+_SHARED = (
+    "look for other managers once more",
+    "force a new cluster",
+    "wait for the leader",
+    "compare",
+    "shorten the raft log",
+)
 #: Steps of changes of nodes and keys at which the network is cut.
 _SPOKEN = ("rotate the unlock key", "change the node", "join", "unlock", "wait until it is drained")
 #: Steps of a restore and a recovery that check and change nothing; the last one is the fence.

@@ -17,7 +17,17 @@ import pytest
 from conftest import LabFactory
 from helpers.backup import ask, changes, engine_state, fill, is_healthy, meanwhile, node_id, nodes, repeated
 from helpers.escrow import KEYS, Escrow
-from helpers.restore import identity, leftovers, local, managers, running_tasks, snapshot, switch, unlock_key_digest
+from helpers.restore import (
+    STATE,
+    identity,
+    leftovers,
+    local,
+    managers,
+    running_tasks,
+    snapshot,
+    switch,
+    unlock_key_digest,
+)
 from helpers.runner import RunModule, RunPlaybook, kill_ansible
 
 from quorate_lab import Host, Lab
@@ -28,6 +38,10 @@ pytestmark = pytest.mark.long
 
 def key_of(lab: Lab) -> dict[str, Any]:
     return {"recover_quorum_unlock_key": lab.unlock_key} if lab.unlock_key else {}
+
+
+def has_snapshot(host: Host) -> bool:
+    return host.run(f"ls {STATE}/raft/snap-v3-encrypted").stdout.strip() != ""
 
 
 def engine_is_up(host: Host) -> bool:
@@ -91,6 +105,7 @@ def test_a_majority_is_lost_for_good(
         survivors, worker = [lab.host(name) for name in kept], lab.host("w1")
         fill(survivors[0])
         before, key_digest = identity(survivors[0]), unlock_key_digest(survivors[0])
+        raft_options = ask(survivors[0], "GET", "/swarm")["Spec"]["Raft"]
         worker_id, old_ids = node_id(worker), {name: node_id(lab.host(name)) for name in kept}
         cluster_id = ask(survivors[0], "GET", "/swarm")["ID"]
         tasks = running_tasks(survivors[0], worker_id)
@@ -137,7 +152,11 @@ def test_a_majority_is_lost_for_good(
         assert len(ask(leader, "GET", "/nodes")) == variant.managers + 1
         assert node_id(worker) == worker_id
         assert running_tasks(leader, worker_id) >= tasks
-        assert ask(leader, "GET", "/swarm")["Spec"]["Dispatcher"]["HeartbeatPeriod"] == 5 * 10**9
+        spec = ask(leader, "GET", "/swarm")["Spec"]
+        assert spec["Dispatcher"]["HeartbeatPeriod"] == 5 * 10**9
+        assert spec["Raft"] == raft_options
+        if not variant.autolock:  # what seals a key makes a snapshot too
+            assert has_snapshot(leader) is (variant.engine == "20.10")
         assert switch(leader) == ""
         assert len(leftovers(leader)) == 1
 

@@ -25,6 +25,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._raft_objects import
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_seal import RaftKeys
 from ansible_collections.quorate.swarm.plugins.module_utils._raft_store import RaftContents, RaftMember, RaftPosition
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
+from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import SNAPSHOTS
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import (
     LOCKED,
     NO_LEADER,
@@ -43,6 +44,7 @@ WAL = "raft/wal-v3-encrypted/0000000000000000-0000000000000000.wal"
 NODE_KEY = "certificates/swarm-node.key"
 SERVICE = "docker.service"
 HEARTBEAT = 5 * 10**9
+RAFT_OPTIONS = {"SnapshotInterval": 10000, "KeepOldSnapshots": 0, "LogEntriesForSlowFollowers": 500}
 
 _CA_KEY = ec.generate_private_key(ec.SECP256R1())
 _KEY = ec.generate_private_key(ec.SECP256R1())
@@ -104,6 +106,7 @@ def store_of(*, managers: int, leader: str, unlock_key: str) -> dict[str, Any]:
         "last": 40,
         "unlock_key": unlock_key,
         "heartbeat": HEARTBEAT,
+        "raft": dict(RAFT_OPTIONS),
         "nodes": [*nodes, api_node("w1", address="192.0.2.101")],
         "services": [item("web", ServiceStatus={"RunningTasks": 1, "DesiredTasks": 1})],
         "networks": [item("backend", Scope="swarm"), item("bridge", Scope="local")],
@@ -234,6 +237,7 @@ class FakeHost:
         covered: Whether something empty lies over its state directory.
         outside: Whether its engine found nothing in its state directory when it started.
         follows: Whether its key file follows when the unlock key is changed.
+        snapshots: Whether its engine writes snapshots.
         peers_alive: Whether the other managers of its swarm are up.
         switch: Seconds and script of the dead man's switch, or None.
         refuse: How many times in a row start, stop, cover or uncover fails from now on.
@@ -266,6 +270,7 @@ class FakeHost:
         self.covered = False
         self.outside = False
         self.follows = True
+        self.snapshots = True
         self.stale = 0
         self._closed_at_stop = -1
         self._install()
@@ -494,13 +499,18 @@ class FakeHost:
             "Spec": {
                 "EncryptionConfig": {"AutoLockManagers": bool(self.store["unlock_key"])},
                 "Dispatcher": {"HeartbeatPeriod": self.store["heartbeat"]},
+                "Raft": self.store["raft"],
             },
             "TLSInfo": {"TrustRoot": (self.state.path / "certificates/swarm-root-ca.crt").read_text()},
             "JoinTokens": {"Worker": JOIN_TOKEN, "Manager": JOIN_TOKEN},
         }
 
     def _update_swarm(self, request: Request) -> None:
-        """Set the heartbeat; or switch autolock, or rotate: to rotate without autolock does nothing (lab fact B3.6)."""
+        """Set the raft options or the heartbeat; or switch autolock, or rotate: to rotate without autolock does nothing
+        (lab fact B3.6)."""
+        if request.body["Raft"] != self.store["raft"]:
+            self._set_raft_options(request.body["Raft"])
+            return
         heartbeat = request.body["Dispatcher"]["HeartbeatPeriod"]
         if heartbeat != self.store["heartbeat"]:
             self.effects.append(f"heartbeat {heartbeat // 10**9} s")
@@ -519,6 +529,16 @@ class FakeHost:
         self.change(lambda store: store.update(unlock_key=key))
         if self.follows:
             self.write(NODE_KEY, node_key_pem(key))
+
+    def _set_raft_options(self, options: dict[str, Any]) -> None:
+        """Set the raft options, with an entry. A snapshot is made by those that stood before it."""
+        due = self.store["raft"]["SnapshotInterval"] == 1
+        self.effects.append(f"raft options {options['SnapshotInterval']}, {options['LogEntriesForSlowFollowers']}")
+        self.change(lambda store: store.update(raft=options, last=store["last"] + 1))
+        if due and self.snapshots:
+            folder = self.state.path / SNAPSHOTS
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{2:016x}-{self.store['last']:016x}.snap").write_bytes(b"")
 
     def _settle(self, request: Request) -> None:
         """Write an entry: its index is one more than the version that the object gets (as in SwarmKit)."""

@@ -96,6 +96,7 @@ class World:
         try:
             result = recovery.run() if recovery.prepare() else None
             self.came_back = recovery.cluster.came_back
+            self.warnings = recovery.cluster.warnings
             return result
         except Killed:
             killed = True
@@ -298,6 +299,48 @@ def test_a_heartbeat_that_is_slow_enough_is_left_alone(world: World, seconds: in
     world.host.change(lambda store: store.update(heartbeat=seconds * 10**9))
     world.make()
     assert world.effects == [*STOPPED, *OUTSIDE, "force new cluster", "disarm"]
+
+
+# Before others join
+
+
+@pytest.mark.parametrize("autolock", [False, True])
+@pytest.mark.parametrize("engine", ["19.03.15", "20.10.24+dfsg1"])
+def test_an_old_engine_shortens_its_log_for_those_who_join(world: World, engine: str, autolock: bool) -> None:
+    world.host.engine_version = engine
+    world.host.join(unlock_key=UNLOCK_KEY if autolock else "")
+    assert world.make(unlock_keys=(UNLOCK_KEY,) if autolock else ()) is not None
+    up = AUTOLOCKED_UP if autolock else UP
+    assert world.effects == [*up[:-1], "raft options 1, 1", "raft options 10000, 500", up[-1]]
+    assert world.host.state.snapshot_index() == 42
+    assert world.warnings == []
+
+
+@pytest.mark.parametrize("engine", ["23.0.0", "26.1.5", "28.5.2"])
+def test_an_engine_that_sends_its_log_at_once_leaves_it_as_it_is(world: World, engine: str) -> None:
+    world.host.engine_version = engine
+    assert world.make() is not None
+    assert world.effects == UP
+
+
+def test_without_a_snapshot_it_is_recovered_and_warned_of(world: World, clock: Clock) -> None:
+    world.host.engine_version, world.host.snapshots = "20.10.24", False
+    began = clock.now
+    assert world.make() is not None
+    assert world.effects == [*UP[:-1], "raft options 1, 1", "raft options 10000, 500", "disarm"]
+    (warning,) = world.warnings
+    assert "The raft log could not be shortened: " in warning
+    assert "no quorum until the first one has all of it" in warning
+    assert 30 <= clock.now - began < 60
+
+
+def test_an_old_snapshot_is_not_taken_for_the_new_one(world: World) -> None:
+    world.host.engine_version, world.host.snapshots = "20.10.24", False
+    folder = world.host.state.path / "raft/snap-v3-encrypted"
+    folder.mkdir(parents=True)
+    (folder / f"{2:016x}-{30:016x}.snap").write_bytes(b"")
+    assert world.make() is not None
+    assert len(world.warnings) == 1
 
 
 def test_after_a_restart_it_is_recovered_too(world: World) -> None:

@@ -109,6 +109,22 @@ def test_the_newest_snapshot_is_what_a_joining_manager_is_sent(state: StateDir) 
     assert state.snapshot_size() == 5
 
 
+def test_the_newest_snapshot_is_the_one_of_the_highest_index(state: StateDir) -> None:
+    folder = state.path / "raft/snap-v3-encrypted"
+    for path in folder.glob("*"):
+        path.unlink()
+    assert state.snapshot_index() == 0
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (
+        "0000000000000002-000000000000000a.snap",
+        "0000000000000001-0000000000000009.snap",
+        "x-y.snap.broken",
+        "db",
+    ):
+        (folder / name).write_bytes(b"")
+    assert state.snapshot_index() == 10
+
+
 def test_free_is_what_the_file_system_has(state: StateDir) -> None:
     assert 0 < state.free() <= shutil.disk_usage(state.path).total
 

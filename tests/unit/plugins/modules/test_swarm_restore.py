@@ -91,6 +91,13 @@ def test_restore(world: World, run_module: RunModule) -> None:
     assert world.host.condition == "manager"
 
 
+def test_what_the_operator_should_know_is_a_warning(world: World, run_module: RunModule) -> None:
+    world.host.engine_version, world.host.snapshots = "20.10.24", False
+    result = run_module(module.main, archive=world.archive, unlock_key=UNLOCK_KEY, allow_engine_downgrade=True)
+    assert (result["changed"], result["steps"][-1]["step"]) == (True, "shorten the raft log")
+    assert "The raft log could not be shortened" in str(result["warnings"])
+
+
 def test_check_mode_verifies_everything_and_changes_nothing(world: World, run_module: RunModule) -> None:
     before = world.host.tree()
     result = run_module(module.main, archive=world.archive, unlock_key=UNLOCK_KEY, check=True)

@@ -292,6 +292,7 @@ class ForceNewCluster:
         It does so when the log has grown by the snapshot interval, which it reads before it takes an entry: the one that
         puts the interval back is the one that makes the snapshot. The recovery does not fail by that.
         """
+        usual: dict[str, t.Any] = {}
         try:
             usual = self.engine.raft_options()
             asked_at = self.engine.set_raft_options({**usual, **_SHORTEST_LOG})
@@ -306,7 +307,8 @@ class ForceNewCluster:
         except SwarmError as error:
             self.warnings.append(
                 f"The raft log could not be shortened: {error} A manager that joins now is sent 64 KB of it a second, and "
-                "the swarm has no quorum until the first one has all of it"
+                "the swarm has no quorum until the first one has all of it. The snapshot interval of the swarm should be "
+                f"{usual.get('SnapshotInterval', 10000)}, as docker info shows it"
             )
 
     def _note_return(self, facts: StateFacts) -> dict[str, t.Any]:

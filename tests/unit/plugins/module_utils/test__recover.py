@@ -331,6 +331,7 @@ def test_without_a_snapshot_it_is_recovered_and_warned_of(world: World, clock: C
     (warning,) = world.warnings
     assert "The raft log could not be shortened: " in warning
     assert "no quorum until the first one has all of it" in warning
+    assert "interval of the swarm should be 10000" in warning
     assert 30 <= clock.now - began < 60
 
 

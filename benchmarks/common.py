@@ -38,6 +38,7 @@ FIGURES = (
     "whole_backup",
     "fleet",
     "recovery",
+    "long_log",
     "swarm_info",
     "raft_store",
 )

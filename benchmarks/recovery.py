@@ -33,16 +33,17 @@ starts it outside its swarm, which takes a second, and needs the time for calls 
 the archive, proves it, restores, and makes three calls for each manager that joins, of which the script makes one.
 
 Where the quorum is lost, the script forces a new cluster on the running engine at once. Of the time of the playbook, a
-quarter is the module that recovers: it sees for 3 s that nobody leads, stops the engine, copies and proves its state,
-starts it, and compares. The rest is some twenty calls to hosts, each of which takes from half a second to two; the script
-makes four. The survivor is the same in all rounds, and both take longer from round to round.
+third is the module that recovers: it sees for 3 s that nobody leads, stops the engine, copies and proves its state,
+starts it, compares, and lets it write a snapshot for those who join. The rest is some twenty calls to hosts, each of which
+takes from half a second to two; the script makes four. Where the raft log is longer than here, see the next figure.
 """
 
 TOTAL, QUORUM = "total loss", "quorum lost"
 #: Tasks that the page names; and what comes before the first one and behind the last one.
 LONGEST = 6
 OUTSIDE = "start and end of Ansible"
-#: Arguments: the ssh command without the host, the archive or nothing, the address to begin with, the others.
+#: Arguments: the ssh command without the host, the archive or nothing, the address to begin with, the others. A join that takes
+#: more than 20 s goes on without the command; then the script waits until the swarm has a quorum again.
 SCRIPT = r"""
 set -eu
 ssh=$1 archive=$2 first=$3; shift 3
@@ -60,7 +61,8 @@ docker swarm join-token --quiet manager
 END
 )
 for address; do
-    $ssh "root@$address" "docker swarm join --token $token $first:2377"
+    $ssh "root@$address" "docker swarm join --token $token $first:2377" ||
+        until $ssh "root@$first" docker node ls >/dev/null 2>&1; do sleep 0.5; done
 done
 until [ "$($ssh "root@$first" docker node ls | grep -cE ' Ready .* (Leader|Reachable) ')" = 3 ]; do sleep 0.5; done
 """

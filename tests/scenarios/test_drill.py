@@ -43,6 +43,7 @@ OF_THE_ENGINE = {
     "docker-init",  # which the engine asks for its version
     "dockerd",
     "exe",
+    "getent",  # by which it looks up the group docker
     "ionice",
     "ip",
     "modprobe",

@@ -43,7 +43,7 @@ TOTAL, QUORUM = "total loss", "quorum lost"
 LONGEST = 6
 OUTSIDE = "start and end of Ansible"
 #: Arguments: the ssh command without the host, the archive or nothing, the address to begin with, the others. A join that takes
-#: more than 20 s goes on without the command; then the script waits until that manager has the node list.
+#: more than 20 s goes on without the command; then the script waits until no node is Unknown.
 SCRIPT = r"""
 set -eu
 ssh=$1 archive=$2 first=$3; shift 3
@@ -62,7 +62,7 @@ END
 )
 for address; do
     $ssh "root@$address" "docker swarm join --token $token $first:2377" ||
-        until $ssh "root@$address" docker node ls >/dev/null 2>&1; do sleep 0.5; done
+        while $ssh "root@$first" docker node ls | grep -q Unknown; do sleep 0.5; done
 done
 until [ "$($ssh "root@$first" docker node ls | grep -cE ' Ready .* (Leader|Reachable) ')" = 3 ]; do sleep 0.5; done
 """

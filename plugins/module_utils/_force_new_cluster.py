@@ -47,7 +47,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._wait import wait_fo
 #: down that is silent for six periods from when it begins to lead. Measured: 28 s with the usual 5 s, 122 s with 20 s.
 _SLOW_HEARTBEAT = 30 * 10**9
 #: The first engine that brings a manager that joins up to date at once. Older ones send it 64 KB of their raft log with
-#: each heartbeat of raft, one a second; measured on 20.10: 19 s for a log of 1.2 MB, 75 s for 4.8 MB. Until then the second
+#: each heartbeat of raft, one a second; measured on 20.10: 19 s for a log of 1.2 MB, 97 s for 4.8 MB. Until then the second
 #: manager of a swarm is joining, and the swarm, of which it is a half, has no quorum.
 _SENDS_LOG_AT_ONCE = (23,)
 #: What lets a leader write a snapshot with the next entry, and keep nothing of the log beside it.

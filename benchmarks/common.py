@@ -38,7 +38,6 @@ FIGURES = (
     "whole_backup",
     "fleet",
     "recovery",
-    "long_log",
     "swarm_info",
     "raft_store",
 )

@@ -20,8 +20,8 @@ without the connection.
 REMAINS = """
 Of the downtime, what is not the engine's own stop and start is the copy and three calls to systemd. The start of an engine with
 a large state is its own reading of the snapshot. A backup copies the snapshot before the stop; during it, what is left is
-the log, whose 64 MB are nearly all zeros. Packing and proving come after the start, and share the
-processors with the engine that is coming back.
+the log, whose 64 MB are nearly all zeros. Packing and proving come after the start, and share the processors
+with the engine that is coming back.
 """
 
 RESTART = "systemctl stop docker.socket docker.service && systemctl start docker.service"

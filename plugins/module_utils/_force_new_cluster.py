@@ -38,6 +38,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer, 
 from ansible_collections.quorate.swarm.plugins.module_utils._lone_manager import Copy, LoneManager, other_managers
 from ansible_collections.quorate.swarm.plugins.module_utils._model import version_tuple
 from ansible_collections.quorate.swarm.plugins.module_utils._node_key import unlock_key_text
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_snapshot import newest_snapshot_index
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir, utc_stamp
 from ansible_collections.quorate.swarm.plugins.module_utils._state_facts import StateFacts
 from ansible_collections.quorate.swarm.plugins.module_utils._survey import DECISIVE
@@ -298,7 +299,7 @@ class ForceNewCluster:
             asked_at = self.engine.set_raft_options({**usual, **_SHORTEST_LOG})
             self.engine.set_raft_options(usual)
             wait_for(
-                self.state.snapshot_index,
+                lambda: newest_snapshot_index(self.state.path),
                 lambda index: index > asked_at,
                 attempted="see a snapshot of the raft log",
                 timeout=_SNAPSHOT_TIMEOUT,

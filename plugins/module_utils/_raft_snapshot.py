@@ -56,8 +56,19 @@ def newest_snapshot(state_dir: Path) -> Snapshot | None:
     Raises:
         BadArchive: It is damaged. An engine would take an older one, if there is one.
     """
+    name = _newest_name(state_dir)
+    return _check(state_dir / SNAPSHOTS / name) if name else None
+
+
+def newest_snapshot_index(state_dir: Path) -> int:
+    """Index of the newest snapshot of a state directory by its name alone, without a proof; 0 without one."""
+    name = _NAME.fullmatch(_newest_name(state_dir))
+    return int(name[2], 16) if name else 0
+
+
+def _newest_name(state_dir: Path) -> str:
     found = [name for name in names(state_dir / SNAPSHOTS) if _NAME.fullmatch(name)]
-    return _check(state_dir / SNAPSHOTS / found[-1]) if found else None
+    return found[-1] if found else ""
 
 
 def _check(path: Path) -> Snapshot:

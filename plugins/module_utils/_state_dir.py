@@ -68,10 +68,6 @@ class StateDir:
                 return path.stat().st_size
         return 0
 
-    def snapshot_index(self) -> int:
-        """Raft index of the newest snapshot, by its name (C(term-index.snap), both in hex); 0 without one."""
-        return max((int(path.stem.split("-")[1], 16) for path in (self.path / SNAPSHOTS).glob("*-*.snap")), default=0)
-
     def free(self) -> int:
         """Bytes that are free on its file system."""
         return shutil.disk_usage(self.path).free

@@ -28,6 +28,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._errors import (
     WrongKey,
 )
 from ansible_collections.quorate.swarm.plugins.module_utils._fence import Peer
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_snapshot import newest_snapshot_index
 from ansible_collections.quorate.swarm.tests.unit.fake_engine import NO_DECISION, FakeApi, in_turn
 from ansible_collections.quorate.swarm.tests.unit.fake_host import (
     KEY,
@@ -312,7 +313,7 @@ def test_an_old_engine_shortens_its_log_for_those_who_join(world: World, engine:
     assert world.make(unlock_keys=(UNLOCK_KEY,) if autolock else ()) is not None
     up = AUTOLOCKED_UP if autolock else UP
     assert world.effects == [*up[:-1], "raft options 1, 1", "raft options 10000, 500", up[-1]]
-    assert world.host.state.snapshot_index() == 42
+    assert newest_snapshot_index(world.host.state.path) == 42
     assert world.warnings == []
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _state_dir as module
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused
+from ansible_collections.quorate.swarm.plugins.module_utils._raft_snapshot import newest_snapshot_index
 from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import StateDir
 
 MIB = 1 << 20
@@ -113,16 +114,17 @@ def test_the_newest_snapshot_is_the_one_of_the_highest_index(state: StateDir) ->
     folder = state.path / "raft/snap-v3-encrypted"
     for path in folder.glob("*"):
         path.unlink()
-    assert state.snapshot_index() == 0
+    assert newest_snapshot_index(state.path) == 0
     folder.mkdir(parents=True, exist_ok=True)
     for name in (
         "0000000000000002-000000000000000a.snap",
         "0000000000000001-0000000000000009.snap",
         "x-y.snap.broken",
+        "x-y.snap",
         "db",
     ):
         (folder / name).write_bytes(b"")
-    assert state.snapshot_index() == 10
+    assert newest_snapshot_index(state.path) == 10
 
 
 def test_free_is_what_the_file_system_has(state: StateDir) -> None:

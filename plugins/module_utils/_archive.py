@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import gzip
 import hashlib
 import io
 import json
@@ -25,6 +24,7 @@ import tarfile
 import tempfile
 import time
 import typing as t
+import zlib
 from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused, SwarmError
@@ -45,6 +45,7 @@ _MOST_MEMBERS = 1_000
 _PREALLOCATED = re.compile(re.escape(WAL) + r"/[^/]+\.tmp")
 _PARTIAL = re.compile(r"\.(swarm_.*\.tar\.gz)\..*\.partial")
 _PARTIAL_IS_DEAD = 24 * 60 * 60
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -533,11 +534,37 @@ def _new_partial(destination: Path, name: str) -> t.Iterator[tuple[Path, t.Binar
         raise
 
 
+class _Packed(io.RawIOBase):
+    """A file that is compressed with gzip, without a name or a time, as it is written. It leaves its own file open.
+
+    Only runs of the same byte are looked for. Most of a raft store is encrypted, which nothing makes smaller, and most of
+    a WAL segment is zeros: the archive is as small as with all the effort of gzip, in a third of the time.
+    """
+
+    def __init__(self, raw: t.BinaryIO) -> None:
+        super().__init__()
+        self._raw = raw
+        self._packer = zlib.compressobj(wbits=_GZIP, strategy=zlib.Z_RLE)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: t.Any) -> int:
+        self._raw.write(self._packer.compress(data))
+        return len(data)
+
+    def tell(self) -> int:
+        return 0  # tarfile asks where the archive begins, and for nothing else
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._raw.write(self._packer.flush())
+
+
 def _write(raw: t.BinaryIO, state_dir: Path, paths: t.Iterable[str], manifest: t.Mapping[str, t.Any]) -> None:
     """Write the archive into a file, and push it to the disk."""
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as packed, tarfile.open(
-        fileobj=packed, mode="w", format=tarfile.GNU_FORMAT
-    ) as tar:
+    with _Packed(raw) as packed, tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
         data = (json.dumps(manifest, indent=2) + "\n").encode("utf-8")
         tar.addfile(_header(MEMBER, mode=0o600, size=len(data)), io.BytesIO(data))
         tar.addfile(_header(STATE, mode=0o700))

@@ -12,10 +12,12 @@ import hashlib
 import io
 import json
 import os
+import random
 import subprocess
 import tarfile
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Any, Callable
 
@@ -183,6 +185,22 @@ def test_plain_tar_opens_it(archive: Path, tmp_path: Path) -> None:
     target.mkdir()
     subprocess.run(["tar", "xzf", str(archive), "-C", str(target)], check=True)
     assert tree(target / "swarm") == STATE
+
+
+def test_archive_is_one_member_of_gzip_without_name_and_time(archive: Path) -> None:
+    content = archive.read_bytes()
+    assert content[:8] == bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0])  # RFC 1952: no flags, no time
+    unpacked = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    unpacked.decompress(content)
+    assert (unpacked.eof, unpacked.unused_data) == (True, b"")
+
+
+def test_what_is_encrypted_takes_its_size_and_what_is_empty_next_to_nothing(state_dir: Path, tmp_path: Path) -> None:
+    encrypted = random.Random(1).getrandbits(8 * 200_000).to_bytes(200_000, "big")
+    (state_dir / WAL).write_bytes(encrypted + bytes(20_000_000))
+    archive = write(state_dir, tmp_path / "backups")
+    with_all_effort = len(gzip.compress(gzip.decompress(archive.read_bytes()), 9))
+    assert len(encrypted) < archive.stat().st_size < 1.01 * with_all_effort
 
 
 def test_an_archive_is_never_overwritten(archive: Path, state_dir: Path) -> None:

@@ -42,7 +42,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _move
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -50,4 +49,4 @@ class FilterModule:
     """The filter quorate.swarm.address_traces."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"address_traces": in_templates("address_traces", _move.address_traces)}
+        return {"address_traces": in_templates("address_traces", "_move.address_traces")}

@@ -38,16 +38,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _copies
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def archive_copies(paths: t.Any) -> t.Any:
-    return _copies.archive_copies(paths)
 
 
 class FilterModule:
     """The filter quorate.swarm.archive_copies."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"archive_copies": in_templates("archive_copies", archive_copies)}
+        return {"archive_copies": in_templates("archive_copies", "_copies.archive_copies")}

@@ -53,7 +53,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -61,4 +60,4 @@ class FilterModule:
     """The filter quorate.swarm.backup_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"backup_plan": in_templates("backup_plan", _fleet.backup_plan, lists=["named"])}
+        return {"backup_plan": in_templates("backup_plan", "_fleet.backup_plan", lists=["named"])}

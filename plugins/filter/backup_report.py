@@ -40,16 +40,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def backup_report(plan: t.Any, outcomes: t.Any) -> t.Any:
-    return _fleet.backup_report(plan, outcomes)
 
 
 class FilterModule:
     """The filter quorate.swarm.backup_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"backup_report": in_templates("backup_report", backup_report)}
+        return {"backup_report": in_templates("backup_report", "_fleet.backup_report")}

@@ -44,16 +44,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _backup_result
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def backup_result(plan: t.Any, outcomes: t.Any) -> t.Any:
-    return _backup_result.backup_result(plan, outcomes)
 
 
 class FilterModule:
     """The filter quorate.swarm.backup_result."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"backup_result": in_templates("backup_result", backup_result)}
+        return {"backup_result": in_templates("backup_result", "_backup_result.backup_result")}

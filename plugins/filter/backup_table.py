@@ -36,16 +36,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _backup_result
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def backup_table(result: t.Any) -> t.Any:
-    return _backup_result.backup_table(result)
 
 
 class FilterModule:
     """The filter quorate.swarm.backup_table."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"backup_table": in_templates("backup_table", backup_table)}
+        return {"backup_table": in_templates("backup_table", "_backup_result.backup_table")}

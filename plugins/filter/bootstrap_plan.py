@@ -71,16 +71,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _roster
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def bootstrap_plan(infos: t.Any, **facts: t.Any) -> t.Any:
-    return _roster.bootstrap_plan(infos, **facts)
 
 
 class FilterModule:
     """The filter quorate.swarm.bootstrap_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"bootstrap_plan": in_templates("bootstrap_plan", bootstrap_plan)}
+        return {"bootstrap_plan": in_templates("bootstrap_plan", "_roster.bootstrap_plan")}

@@ -43,16 +43,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _copies
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def copy_plan(copies: t.Any, hosts: t.Any) -> t.Any:
-    return _copies.copy_plan(copies, hosts=list(hosts))
 
 
 class FilterModule:
     """The filter quorate.swarm.copy_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"copy_plan": in_templates("copy_plan", copy_plan)}
+        return {"copy_plan": in_templates("copy_plan", "_copies.copy_plan")}

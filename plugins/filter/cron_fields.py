@@ -36,16 +36,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _schedule
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def cron_fields(text: t.Any) -> t.Any:
-    return _schedule.cron_fields(text)
 
 
 class FilterModule:
     """The filter quorate.swarm.cron_fields."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"cron_fields": in_templates("cron_fields", cron_fields)}
+        return {"cron_fields": in_templates("cron_fields", "_schedule.cron_fields")}

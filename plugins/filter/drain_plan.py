@@ -44,16 +44,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _roster
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def drain_plan(infos: t.Any, named: t.Sequence[str]) -> t.Any:
-    return _roster.drain_plan(infos, named=named)
 
 
 class FilterModule:
     """The filter quorate.swarm.drain_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"drain_plan": in_templates("drain_plan", drain_plan)}
+        return {"drain_plan": in_templates("drain_plan", "_roster.drain_plan")}

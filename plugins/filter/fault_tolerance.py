@@ -36,16 +36,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _quorum
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def fault_tolerance(managers: t.Any) -> int:
-    return _quorum.fault_tolerance(int(managers))
 
 
 class FilterModule:
     """The filter quorate.swarm.fault_tolerance."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fault_tolerance": in_templates("fault_tolerance", fault_tolerance)}
+        return {"fault_tolerance": in_templates("fault_tolerance", "_quorum.fault_tolerance", number=True)}

@@ -80,7 +80,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -88,4 +87,4 @@ class FilterModule:
     """The filter quorate.swarm.fence_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"fence_plan": in_templates("fence_plan", _fleet.fence_plan, lists=["lost"])}
+        return {"fence_plan": in_templates("fence_plan", "_fleet.fence_plan", lists=["lost"])}

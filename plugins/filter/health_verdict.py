@@ -103,7 +103,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _health
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -111,4 +110,4 @@ class FilterModule:
     """The filter quorate.swarm.health_verdict."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"health_verdict": in_templates("health_verdict", _health.health_verdict)}
+        return {"health_verdict": in_templates("health_verdict", "_health.health_verdict")}

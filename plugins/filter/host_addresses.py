@@ -35,7 +35,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -43,4 +42,4 @@ class FilterModule:
     """The filter quorate.swarm.host_addresses."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"host_addresses": in_templates("host_addresses", _fleet.host_addresses)}
+        return {"host_addresses": in_templates("host_addresses", "_fleet.host_addresses")}

@@ -36,16 +36,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _quorum
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def majority(managers: t.Any) -> int:
-    return _quorum.majority(int(managers))
 
 
 class FilterModule:
     """The filter quorate.swarm.majority."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"majority": in_templates("majority", majority)}
+        return {"majority": in_templates("majority", "_quorum.majority", number=True)}

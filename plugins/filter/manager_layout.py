@@ -72,16 +72,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _quorum
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def manager_layout(managers: t.Any, zones: t.Any) -> dict[str, t.Any]:
-    return _quorum.manager_layout(int(managers), zones)
 
 
 class FilterModule:
     """The filter quorate.swarm.manager_layout."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"manager_layout": in_templates("manager_layout", manager_layout)}
+        return {"manager_layout": in_templates("manager_layout", "_quorum.manager_layout", number=True)}

@@ -56,7 +56,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _move
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -64,4 +63,4 @@ class FilterModule:
     """The filter quorate.swarm.move_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"move_plan": in_templates("move_plan", _move.move_plan, lists=["lost"])}
+        return {"move_plan": in_templates("move_plan", "_move.move_plan", lists=["lost"])}

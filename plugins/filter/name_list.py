@@ -35,7 +35,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -43,4 +42,4 @@ class FilterModule:
     """The filter quorate.swarm.name_list."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"name_list": in_templates("name_list", _fleet.name_list)}
+        return {"name_list": in_templates("name_list", "_fleet.name_list")}

@@ -41,7 +41,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -49,4 +48,4 @@ class FilterModule:
     """The filter quorate.swarm.needs_become."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"needs_become": in_templates("needs_become", _fleet.needs_become)}
+        return {"needs_become": in_templates("needs_become", "_fleet.needs_become")}

@@ -50,7 +50,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _copies
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -58,4 +57,4 @@ class FilterModule:
     """The filter quorate.swarm.place_command."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"place_command": in_templates("place_command", _copies.place_command)}
+        return {"place_command": in_templates("place_command", "_copies.place_command")}

@@ -45,7 +45,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _metrics
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -53,4 +52,4 @@ class FilterModule:
     """The filter quorate.swarm.prometheus_metrics."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"prometheus_metrics": in_templates("prometheus_metrics", _metrics.prometheus_metrics)}
+        return {"prometheus_metrics": in_templates("prometheus_metrics", "_metrics.prometheus_metrics")}

@@ -59,7 +59,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _recovery_plan
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -67,4 +66,4 @@ class FilterModule:
     """The filter quorate.swarm.quorum_outlook."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"quorum_outlook": in_templates("quorum_outlook", _recovery_plan.quorum_outlook, lists=["lost"])}
+        return {"quorum_outlook": in_templates("quorum_outlook", "_recovery_plan.quorum_outlook", lists=["lost"])}

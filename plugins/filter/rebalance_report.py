@@ -39,7 +39,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -47,4 +46,4 @@ class FilterModule:
     """The filter quorate.swarm.rebalance_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rebalance_report": in_templates("rebalance_report", _fleet.rebalance_report)}
+        return {"rebalance_report": in_templates("rebalance_report", "_fleet.rebalance_report")}

@@ -48,7 +48,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _recovery_plan
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -56,4 +55,4 @@ class FilterModule:
     """The filter quorate.swarm.recovery_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"recovery_plan": in_templates("recovery_plan", _recovery_plan.recovery_plan, lists=["lost"])}
+        return {"recovery_plan": in_templates("recovery_plan", "_recovery_plan.recovery_plan", lists=["lost"])}

@@ -53,16 +53,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _roster
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def rejoin_plan(infos: t.Any, target: str, addresses: t.Any, even_if_healthy: bool = False) -> t.Any:
-    return _roster.rejoin_plan(infos, target=target, addresses=addresses, even_if_healthy=even_if_healthy)
 
 
 class FilterModule:
     """The filter quorate.swarm.rejoin_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rejoin_plan": in_templates("rejoin_plan", rejoin_plan)}
+        return {"rejoin_plan": in_templates("rejoin_plan", "_roster.rejoin_plan")}

@@ -46,7 +46,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _remedy
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -54,4 +53,4 @@ class FilterModule:
     """The filter quorate.swarm.remedy_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"remedy_plan": in_templates("remedy_plan", _remedy.remedy_plan)}
+        return {"remedy_plan": in_templates("remedy_plan", "_remedy.remedy_plan")}

@@ -48,16 +48,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _roster
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def remove_plan(infos: t.Any, node: str, addresses: t.Any) -> t.Any:
-    return _roster.remove_plan(infos, node=node, addresses=addresses)
 
 
 class FilterModule:
     """The filter quorate.swarm.remove_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"remove_plan": in_templates("remove_plan", remove_plan)}
+        return {"remove_plan": in_templates("remove_plan", "_roster.remove_plan")}

@@ -62,7 +62,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _report_page
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -70,4 +69,4 @@ class FilterModule:
     """The filter quorate.swarm.report_page."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"report_page": in_templates("report_page", _report_page.report_page)}
+        return {"report_page": in_templates("report_page", "_report_page.report_page")}

@@ -46,7 +46,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -54,4 +53,4 @@ class FilterModule:
     """The filter quorate.swarm.rotation_plan."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_plan": in_templates("rotation_plan", _rotation.rotation_plan, lists=["missing"])}
+        return {"rotation_plan": in_templates("rotation_plan", "_rotation.rotation_plan", lists=["missing"])}

@@ -39,7 +39,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -47,4 +46,4 @@ class FilterModule:
     """The filter quorate.swarm.rotation_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_report": in_templates("rotation_report", _rotation.rotation_report)}
+        return {"rotation_report": in_templates("rotation_report", "_rotation.rotation_report")}

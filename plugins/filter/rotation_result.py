@@ -42,16 +42,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def rotation_result(plan: t.Any, outcomes: t.Any) -> t.Any:
-    return _rotation.rotation_result(plan, outcomes)
 
 
 class FilterModule:
     """The filter quorate.swarm.rotation_result."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_result": in_templates("rotation_result", rotation_result)}
+        return {"rotation_result": in_templates("rotation_result", "_rotation.rotation_result")}

@@ -62,7 +62,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -70,4 +69,4 @@ class FilterModule:
     """The filter quorate.swarm.rotation_step."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_step": in_templates("rotation_step", _rotation.rotation_step)}
+        return {"rotation_step": in_templates("rotation_step", "_rotation.rotation_step")}

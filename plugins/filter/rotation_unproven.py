@@ -42,7 +42,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _rotation
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -50,4 +49,4 @@ class FilterModule:
     """The filter quorate.swarm.rotation_unproven."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"rotation_unproven": in_templates("rotation_unproven", _rotation.rotation_unproven)}
+        return {"rotation_unproven": in_templates("rotation_unproven", "_rotation.rotation_unproven")}

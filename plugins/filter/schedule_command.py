@@ -41,16 +41,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _schedule
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def schedule_command(words: t.Any, style: str) -> t.Any:
-    return _schedule.schedule_command(list(words), style)
 
 
 class FilterModule:
     """The filter quorate.swarm.schedule_command."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"schedule_command": in_templates("schedule_command", schedule_command)}
+        return {"schedule_command": in_templates("schedule_command", "_schedule.schedule_command")}

@@ -51,7 +51,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _roster
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -59,4 +58,4 @@ class FilterModule:
     """The filter quorate.swarm.succession."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"succession": in_templates("succession", _roster.succession)}
+        return {"succession": in_templates("succession", "_roster.succession")}

@@ -49,16 +49,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _copies
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def superseded_copies(paths: t.Any, like: str, keep: t.Any) -> t.Any:
-    return _copies.superseded_copies(paths, like, keep)
 
 
 class FilterModule:
     """The filter quorate.swarm.superseded_copies."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"superseded_copies": in_templates("superseded_copies", superseded_copies)}
+        return {"superseded_copies": in_templates("superseded_copies", "_copies.superseded_copies")}

@@ -59,7 +59,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _expectation
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -67,4 +66,4 @@ class FilterModule:
     """The filter quorate.swarm.swarm_query."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"swarm_query": in_templates("swarm_query", _expectation.swarm_query)}
+        return {"swarm_query": in_templates("swarm_query", "_expectation.swarm_query")}

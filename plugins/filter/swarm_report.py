@@ -38,16 +38,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def swarm_report(swarm: t.Any, before: t.Any = None) -> t.Any:
-    return _fleet.swarm_report(swarm, before=before)
 
 
 class FilterModule:
     """The filter quorate.swarm.swarm_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"swarm_report": in_templates("swarm_report", swarm_report)}
+        return {"swarm_report": in_templates("swarm_report", "_fleet.swarm_report")}

@@ -41,7 +41,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _moment
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -49,4 +48,4 @@ class FilterModule:
     """The filter quorate.swarm.time_spent."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"time_spent": in_templates("time_spent", _moment.time_spent)}
+        return {"time_spent": in_templates("time_spent", "_moment.time_spent")}

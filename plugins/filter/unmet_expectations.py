@@ -75,7 +75,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _expectation
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -83,4 +82,4 @@ class FilterModule:
     """The filter quorate.swarm.unmet_expectations."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"unmet_expectations": in_templates("unmet_expectations", _expectation.unmet_expectations)}
+        return {"unmet_expectations": in_templates("unmet_expectations", "_expectation.unmet_expectations")}

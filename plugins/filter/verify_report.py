@@ -40,7 +40,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -48,4 +47,4 @@ class FilterModule:
     """The filter quorate.swarm.verify_report."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"verify_report": in_templates("verify_report", _fleet.verify_report)}
+        return {"verify_report": in_templates("verify_report", "_fleet.verify_report")}

@@ -37,16 +37,11 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _fleet
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
-
-
-def verify_result(results: t.Any) -> t.Any:
-    return _fleet.verify_result(results)
 
 
 class FilterModule:
     """The filter quorate.swarm.verify_result."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"verify_result": in_templates("verify_result", verify_result)}
+        return {"verify_result": in_templates("verify_result", "_fleet.verify_result")}

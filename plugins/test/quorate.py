@@ -40,7 +40,6 @@ _value:
 
 import typing as t
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _quorum
 from ansible_collections.quorate.swarm.plugins.plugin_utils._decision import in_templates
 
 
@@ -48,4 +47,4 @@ class TestModule:
     """The test quorate.swarm.quorate."""
 
     def tests(self) -> dict[str, t.Callable[..., bool]]:
-        return {"quorate": in_templates("quorate", _quorum.is_quorate)}
+        return {"quorate": in_templates("quorate", "_quorum.is_quorate")}

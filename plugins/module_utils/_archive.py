@@ -37,6 +37,7 @@ from ansible_collections.quorate.swarm.plugins.module_utils._manifest import (
     parse_manifest,
     time_of_name,
 )
+from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import sync_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import DOCKER_STATE, NO_WAL, REQUIRED, WAL
 from ansible_collections.quorate.swarm.plugins.module_utils._tar_stream import CHUNK, Member, TarStream, is_normal
 
@@ -142,7 +143,7 @@ def new_archive(
         with _told_as(attempted):
             os.replace(partial, final)
     with _told_as(attempted):
-        _sync_directory(destination)
+        sync_directory(destination)
 
 
 @contextlib.contextmanager
@@ -226,8 +227,8 @@ def extract(archive: ArchiveFacts, target: Path) -> None:
                 raise _changed(tar)
         for directory, dummy, dummy in os.walk(target):
             _own_by_root(Path(directory))
-            _sync_directory(Path(directory))
-        _sync_directory(target.parent)
+            sync_directory(Path(directory))
+        sync_directory(target.parent)
     except BaseException as error:
         shutil.rmtree(target, ignore_errors=True)
         if isinstance(error, OSError):
@@ -633,11 +634,3 @@ def _parents(paths: t.Iterable[str]) -> set[str]:
         parts = path.split("/")[:-1]
         found.update("/".join(parts[: count + 1]) for count in range(len(parts)))
     return found
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

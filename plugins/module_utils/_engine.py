@@ -439,29 +439,13 @@ class Engine:
         more = {"rotateManagerUnlockKey": "true"}
         self._update("/swarm", lambda spec: spec, attempted="rotate the unlock key", params=more)
 
-    def heartbeat(self) -> int:
-        """How often nodes tell the leader that they live, in nanoseconds; 0 when the swarm does not say."""
-        return (self.swarm()["Spec"].get("Dispatcher") or {}).get("HeartbeatPeriod") or 0
-
-    def set_heartbeat(self, period: int) -> None:
-        """Set how often nodes tell the leader that they live, in nanoseconds."""
-
-        def change(spec: Json) -> Json:
-            return {**spec, "Dispatcher": {**(spec.get("Dispatcher") or {}), "HeartbeatPeriod": period}}
-
-        self._update("/swarm", change, attempted="set the heartbeat period of the swarm")
-
-    def raft_options(self) -> Json:
-        """When the managers write a snapshot of the raft log, and how much of the log they keep beside it."""
-        return dict(self.swarm()["Spec"].get("Raft") or {})
-
-    def set_raft_options(self, options: Json) -> int:
-        """Set that.
+    def set_swarm_settings(self, section: str, settings: Json) -> int:
+        """Set a section of the swarm's spec, such as C(Raft).
 
         Returns: the version index that the write was based on. The write's own raft index is higher.
         """
         before = self._update(
-            "/swarm", lambda spec: {**spec, "Raft": options}, attempted="set the raft options of the swarm"
+            "/swarm", lambda spec: {**spec, section: settings}, attempted=f"set {section} of the swarm's settings"
         )
         return int(before["Version"]["Index"])
 

@@ -23,6 +23,7 @@ import shutil
 import typing as t
 from pathlib import Path
 
+from ansible_collections.quorate.swarm.plugins.module_utils._changed_settings import ChangedSettings
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import Steps, uninterrupted
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._data_root import require_of_engine
@@ -104,6 +105,7 @@ class ForceNewCluster:
 
     Attributes:
         steps: The steps that were taken.
+        settings: The settings of the swarm that are changed for a moment.
         aside: Where the old state is kept.
         came_back: Whether the swarm came back by itself, so that no new cluster was forced.
         keeps_old: Whether the old state is kept; there is no reason to where the copy has all that is in it.
@@ -134,6 +136,7 @@ class ForceNewCluster:
         self.keeps_old = True
         self.warnings: list[str] = []
         self.steps = Steps()
+        self.settings = ChangedSettings(engine, state.path)
         self._lone = LoneManager(
             engine=engine,
             directory=state.path,
@@ -244,6 +247,7 @@ class ForceNewCluster:
                 return self._note_return(before.facts)
             fence_decision(peers)
         result = self._lone.take_over(before)
+        self._settle_settings()
         if any(node.role == "worker" for node in self.engine.nodes()):
             with self.steps.step("give the workers time"):
                 self._give_workers_time(before.facts)
@@ -273,19 +277,28 @@ class ForceNewCluster:
             self._lone.wait_until_loaded(remedy="See journalctl -u docker")
             require_of_engine(self.state.path, self.engine.root_dir())
 
+    def _settle_settings(self) -> None:
+        """Put back what an earlier run has changed in this state; another state has settings of its own."""
+        try:
+            if self.of_itself:
+                self.settings.put_back()
+            else:
+                self.settings.forget()
+        except SwarmError as error:
+            self.warnings.append(str(error))
+
     def _give_workers_time(self, facts: StateFacts) -> None:
         """Lead once more, with more patience for the workers: the tasks of one that is taken for down are started anew.
 
         How long a leader waits for them is settled when it begins to lead, by the heartbeat period of the swarm.
         """
-        period = self.engine.heartbeat()
+        period = (self.engine.swarm()["Spec"].get("Dispatcher") or {}).get("HeartbeatPeriod") or 0
         if not 0 < period < _SLOW_HEARTBEAT:
             return
-        self.engine.set_heartbeat(_SLOW_HEARTBEAT)
-        self.daemon.stop()
-        self._start(self._lone.unlock_key if facts.autolock else "")
-        self._lone.wait_until_leading(facts.node_id)
-        self.engine.set_heartbeat(period)
+        with self.settings.changed("Dispatcher", {"HeartbeatPeriod": _SLOW_HEARTBEAT}):
+            self.daemon.stop()
+            self._start(self._lone.unlock_key if facts.autolock else "")
+            self._lone.wait_until_leading(facts.node_id)
 
     def _shorten_log(self) -> None:
         """Let the leader write a snapshot, which is what a manager that joins is sent in place of the log.
@@ -293,11 +306,9 @@ class ForceNewCluster:
         It does so when the log has grown by the snapshot interval, which it reads before it takes an entry: the one that
         puts the interval back is the one that makes the snapshot. The recovery does not fail by that.
         """
-        usual: dict[str, t.Any] = {}
         try:
-            usual = self.engine.raft_options()
-            asked_at = self.engine.set_raft_options({**usual, **_SHORTEST_LOG})
-            self.engine.set_raft_options(usual)
+            with self.settings.changed("Raft", _SHORTEST_LOG) as asked_at:
+                pass
             wait_for(
                 lambda: newest_snapshot_index(self.state.path),
                 lambda index: index > asked_at,
@@ -308,8 +319,8 @@ class ForceNewCluster:
         except SwarmError as error:
             self.warnings.append(
                 f"The raft log could not be shortened: {error} A manager that joins now is sent 64 KB of it a second, and "
-                "the swarm has no quorum until the first one has all of it. The snapshot interval of the swarm should be "
-                f"{usual.get('SnapshotInterval', 10000)}, as docker info shows it"
+                "the swarm has no quorum until the first one has all of it. If docker info shows a snapshot interval of 1, run "
+                "this again, which puts the usual one back"
             )
 
     def _note_return(self, facts: StateFacts) -> dict[str, t.Any]:
@@ -346,6 +357,7 @@ class ForceNewCluster:
                 self.daemon.stop()
                 self.daemon.uncover()
                 self.state.put_back(self.aside, self._discarded)
+                self.settings.forget()
                 self._start(old_key)
         except (SwarmError, OSError) as second:
             # The dead man's switch stays armed: it tries the same once more.

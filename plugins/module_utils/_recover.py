@@ -329,11 +329,13 @@ class Recover:
         return not position.uncommitted or position.term > _raft_store.newest_term(self.state.path)
 
     def tidy(self) -> bool:
-        """Remove what a run has left that lost its power, when there is nothing to recover any more.
+        """Remove what a run has left that lost its power, and put back what it had changed, when there is nothing to recover
+        any more.
 
         Returns: whether there was anything.
         """
-        return bool(self.state.remove_leftovers())
+        removed = self.state.remove_leftovers()
+        return self.cluster.settings.put_back() or bool(removed)
 
     def _copy_state(self) -> Copy:
         """Copy the state of the stopped engine, and insist that the copy is good."""

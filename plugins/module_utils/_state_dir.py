@@ -185,7 +185,7 @@ class StateDir:
         else:
             aside.mkdir(mode=0o700)
         os.rename(new, self.path)
-        _sync(self.path.parent)
+        sync_directory(self.path.parent)
 
     def put_aside(self) -> Path:
         """Put the state aside by a rename, and leave none in its place. The engine is stopped.
@@ -196,7 +196,7 @@ class StateDir:
         self.require_renamable()
         aside = self.path.with_name(f"{self.path.name}.quarantine-{utc_stamp()}")
         os.rename(self.path, aside)
-        _sync(self.path.parent)
+        sync_directory(self.path.parent)
         return aside
 
     def put_back(self, aside: Path, discarded: Path) -> None:
@@ -210,7 +210,7 @@ class StateDir:
                     shutil.rmtree(discarded)
                 os.rename(self.path, discarded)
             os.rename(aside, self.path)
-            _sync(self.path.parent)
+            sync_directory(self.path.parent)
         if discarded.exists():
             shutil.rmtree(discarded)
 
@@ -257,8 +257,8 @@ def _lock(folder: Path) -> int:
     return handle
 
 
-def _sync(directory: Path) -> None:
-    """Make renames in a directory survive a power cut."""
+def sync_directory(directory: Path) -> None:
+    """Let what was renamed, made or removed in a directory survive a power cut."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -29,8 +29,9 @@ description:
     has no quorum until that one has all of it. There the engine is made to write a snapshot, which it sends at once; for
     that the raft options of the swarm are changed and put back.
   - If the lost managers come back before a new cluster is forced, the swarm is left to its quorum.
-  - Where there is a quorum, nothing is done but to remove the copies that a run left beside the state directory when its
-    host lost its power.
+  - Where there is a quorum, nothing is done but to make good what a run left when its host lost its power. The copies beside
+    the state directory are removed, and the heartbeat period and the raft options of the swarm are put back, which were noted
+    in a file beside it (C(swarm.settings)).
 extends_documentation_fragment:
   - quorate.swarm.docker
   - quorate.swarm.state_directory

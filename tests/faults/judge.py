@@ -132,7 +132,7 @@ def unfinished(scene: Scene, operation: Operation) -> list[str]:
 
 def _left(host: Host) -> Iterator[str]:
     places = (
-        f"{WORK_FOLDERS} /var/lib/docker/swarm.discarded-* {DIRECTORY}/.*.partial "
+        f"{WORK_FOLDERS} /var/lib/docker/swarm.discarded-* /var/lib/docker/swarm.settings* {DIRECTORY}/.*.partial "
         "/tmp/quorate-swarm-* /var/tmp/quorate-swarm-*/* /root/.ansible/tmp/*"
     )
     left, dummy, secret = host.run(

@@ -24,6 +24,21 @@ from quorate_lab.process import wait_until
 WRONG_KEY = "SWMKEY-1-" + base64.b64encode(bytes(32)).decode().rstrip("=")
 
 
+#: What a new swarm is set to, of what a recovery changes for a moment.
+USUAL_SETTINGS = {"HeartbeatPeriod": 5 * 10**9, "SnapshotInterval": 10_000, "LogEntriesForSlowFollowers": 500}
+
+
+def changed_settings(scene: Scene) -> list[str]:
+    """Which settings of the swarm are not what they were."""
+    spec = ask(scene.manager(), "GET", "/swarm")["Spec"]
+    now = {**spec["Dispatcher"], **spec["Raft"]}
+    return [
+        f"{name} of the swarm is {now[name]}, not {usual}"
+        for name, usual in USUAL_SETTINGS.items()
+        if now[name] != usual
+    ]
+
+
 def lost_of_nodes(scene: Scene) -> list[str]:
     """Which nodes do not have what they had, or are not one each."""
     now = scene.node_specs()
@@ -123,7 +138,7 @@ class Restore(Operation):
     """All managers are lost, and fresh hosts have their addresses."""
 
     name = "restore"
-    modules = ("_restore", "_force_new_cluster", "_lone_manager")
+    modules = ("_restore", "_force_new_cluster", "_lone_manager", "_changed_settings")
     roles = (
         "restore/tasks/look.yml",
         "restore/tasks/restore.yml",
@@ -176,7 +191,7 @@ class Restore(Operation):
 
     def missing(self, scene: Scene) -> list[str]:
         cluster = str(ask(scene.manager(), "GET", "/swarm")["ID"])
-        found = lost_of_nodes(scene)
+        found = [*lost_of_nodes(scene), *changed_settings(scene)]
         return (
             found
             if cluster == scene.archived_cluster
@@ -188,7 +203,7 @@ class RecoverQuorum(Operation):
     """Two of three managers are lost for good, and fresh hosts have their addresses."""
 
     name = "recover_quorum"
-    modules = ("_recover", "_force_new_cluster", "_lone_manager")
+    modules = ("_recover", "_force_new_cluster", "_lone_manager", "_changed_settings")
     roles = ("recover_quorum/tasks/look.yml", "recover_quorum/tasks/recover.yml", "bring_nodes_back/tasks/main.yml")
     unreached: ClassVar[dict[str, str]] = {
         "step: give the workers time": "there is no worker",
@@ -230,7 +245,7 @@ class RecoverQuorum(Operation):
         }
 
     def missing(self, scene: Scene) -> list[str]:
-        return lost_of_nodes(scene)
+        return [*lost_of_nodes(scene), *changed_settings(scene)]
 
 
 class RotateUnlockKey(Operation):

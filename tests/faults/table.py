@@ -37,6 +37,7 @@ _SHARED = (
     "wait for the leader",
     "compare",
     "shorten the raft log",
+    "put the settings back",
 )
 #: Steps of changes of nodes and keys at which the network is cut.
 _SPOKEN = ("rotate the unlock key", "change the node", "join", "unlock", "wait until it is drained")

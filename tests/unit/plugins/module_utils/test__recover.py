@@ -11,7 +11,12 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.quorate.swarm.plugins.module_utils import _force_new_cluster, _node_key, _raft_store
+from ansible_collections.quorate.swarm.plugins.module_utils import (
+    _changed_settings,
+    _force_new_cluster,
+    _node_key,
+    _raft_store,
+)
 from ansible_collections.quorate.swarm.plugins.module_utils import _recover as module
 from ansible_collections.quorate.swarm.plugins.module_utils._daemon import Daemon
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
@@ -332,7 +337,7 @@ def test_without_a_snapshot_it_is_recovered_and_warned_of(world: World, clock: C
     (warning,) = world.warnings
     assert "The raft log could not be shortened: " in warning
     assert "no quorum until the first one has all of it" in warning
-    assert "interval of the swarm should be 10000" in warning
+    assert "If docker info shows a snapshot interval of 1, run this again" in warning
     assert 30 <= clock.now - began < 60
 
 
@@ -349,6 +354,85 @@ def test_after_a_restart_it_is_recovered_too(world: World) -> None:
     world.host.run(["systemctl", "start", "docker.service"])
     world.effects.clear()
     assert world.make() is not None
+
+
+# Settings that are changed for a moment
+
+
+def note_of(world: World) -> Path:
+    return world.host.state.path.with_name("swarm.settings")
+
+
+def lose_power_after(world: World, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    """Recover, but let the host lose its power after a change of the settings, and boot."""
+
+    def reached(dummy: str) -> None:
+        if change in world.effects[-3:]:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_changed_settings, "reached", reached)
+        with pytest.raises(Killed):
+            world.make()
+    world.host.switch = None
+    world.effects.clear()
+    for path in world.host.state.path.parent.glob("swarm.quarantine-*"):
+        path.rename(path.with_name("kept"))  # no two runs are as close
+
+
+@pytest.mark.parametrize(
+    ("engine", "changed", "put_back"),
+    [
+        ("28.5.2", "heartbeat 30 s", "heartbeat 5 s"),
+        ("20.10.24", "raft options 1, 1", "raft options 10000, 500"),
+    ],
+)
+def test_settings_that_a_power_cut_has_left_changed_are_put_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, engine: str, changed: str, put_back: str
+) -> None:
+    world.host.engine_version = engine
+    lose_power_after(world, monkeypatch, changed)
+    assert note_of(world).exists()
+    recovery = world.recovery()
+    assert recovery.prepare() is False
+    assert recovery.tidy() is True
+    assert world.effects == [put_back]
+    assert world.recovery().tidy() is False
+    assert world.effects == [put_back]
+    assert not note_of(world).exists()
+
+
+def test_settings_are_put_back_where_the_quorum_is_lost_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = world.host.store["nodes"]
+    lose_power_after(world, monkeypatch, "heartbeat 30 s")
+    world.host.change(lambda store: store.update(nodes=nodes))
+    world.make()
+    assert world.effects == [*STOPPED, *OUTSIDE, "force new cluster", "heartbeat 5 s", *PATIENT, "disarm"]
+
+
+def test_settings_of_another_swarm_are_forgotten(world: World) -> None:
+    note_of(world).write_text(json.dumps({"cluster_id": "green", "section": "Raft", "usual": {"SnapshotInterval": 5}}))
+    world.host.peers_alive = True
+    assert world.recovery().tidy() is False
+    assert (world.effects, world.names()) == ([], ["swarm"])
+
+
+def test_a_note_of_settings_that_cannot_be_read_is_told_and_keeps_nobody_from_recovering(world: World) -> None:
+    note_of(world).write_text("{")
+    assert world.make() is not None
+    (warning,) = world.warnings
+    assert warning.startswith(f"Could not read which settings of the swarm are to be put back ({note_of(world)})")
+
+
+def test_a_recovery_that_is_put_back_leaves_no_note(world: World) -> None:
+    before, update = world.host.tree(), world.host.api.answers["POST /swarm/update"]
+    world.host.api.answers["POST /swarm/update"] = in_turn(update, [500, {"message": "no"}])
+    with pytest.raises(EngineError, match="Could not set Dispatcher of the swarm's settings"):
+        world.make()
+    assert world.effects == [*UP[:-2], *BACK, "disarm"]
+    assert (world.host.tree(), world.names()) == (before, ["swarm"])
 
 
 # The lost managers come back while it runs

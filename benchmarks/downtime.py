@@ -78,7 +78,7 @@ print(json.dumps([done.returncode, gap, resource.getrusage(resource.RUSAGE_CHILD
 
 
 #: The start of an engine takes about a second more or less, by chance, which only a large state outweighs.
-MORE_ROUNDS = {SMALL: 4, LARGE: 0}
+MORE_ROUNDS = {SMALL: 14, LARGE: 0}
 
 
 def downtime(host: Host, command: str) -> tuple[float, int, str]:

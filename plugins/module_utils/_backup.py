@@ -449,7 +449,7 @@ class Backup:
                 began = time.monotonic()
                 try:
                     with self.steps.step("stop"):
-                        self.daemon.stop()
+                        self.daemon.stop(looked_at_later=True)
                     with self.steps.step("copy"):
                         self.state.copy_to(copy)
                         self._require_still_stopped()

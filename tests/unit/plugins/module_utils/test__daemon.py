@@ -41,10 +41,12 @@ def shown(name: str, *values: str, service: str = "docker") -> Step:
 
 PRESENT = shown("LoadState", "loaded", "loaded")
 BOTH_DOWN = shown("ActiveState", "inactive", "inactive")
+LIMIT = ("systemctl reset-failed docker.socket docker.service", OK)
+STOP = ("systemctl stop docker.socket docker.service", OK)
 
 
 def test_stop_takes_the_socket_too_and_looks_again() -> None:
-    script = Script(PRESENT, ("systemctl stop docker.socket docker.service", OK), BOTH_DOWN)
+    script = Script(PRESENT, LIMIT, STOP, BOTH_DOWN)
     Daemon(script, systemd=True).stop()
     assert script.steps == []
 
@@ -52,6 +54,7 @@ def test_stop_takes_the_socket_too_and_looks_again() -> None:
 def test_stop_where_there_is_no_socket_unit() -> None:
     script = Script(
         shown("LoadState", "not-found", "loaded"),
+        ("systemctl reset-failed docker.service", OK),
         ("systemctl stop docker.service", OK),
         BOTH_DOWN,
     )
@@ -85,7 +88,8 @@ def test_without_systemd_a_service_that_is_up_stays_up(rc: int, seconds: float) 
 def test_stop_fails_when_the_engine_came_back(state: str) -> None:
     script = Script(
         PRESENT,
-        ("systemctl stop docker.socket docker.service", OK),
+        LIMIT,
+        STOP,
         shown("ActiveState", state, "inactive"),
     )
     with pytest.raises(DaemonFailed, match="stop docker and its socket: docker.socket still active"):
@@ -93,7 +97,7 @@ def test_stop_fails_when_the_engine_came_back(state: str) -> None:
 
 
 def test_a_failed_stop_quotes_the_command_and_its_words() -> None:
-    script = Script(PRESENT, ("systemctl stop docker.socket docker.service", (1, "", "Job failed.\n")))
+    script = Script(PRESENT, LIMIT, (STOP[0], (1, "", "Job failed.\n")))
     with pytest.raises(DaemonFailed, match="systemctl stop docker.socket docker.service ended with 1: Job failed"):
         Daemon(script, systemd=True).stop()
 
@@ -103,18 +107,28 @@ def test_a_failed_unit_is_down() -> None:
     assert Daemon(script, systemd=True).active_units() == []
 
 
-def test_while_the_engine_is_down_units_are_not_looked_up_again() -> None:
-    script = Script(
-        PRESENT,
-        ("systemctl stop docker.socket docker.service", OK),
-        BOTH_DOWN,
-        ("systemctl reset-failed docker.socket docker.service", OK),
-        ("systemctl start docker.service", OK),
-    )
+def test_while_the_engine_is_down_no_call_is_made_that_could_be_made_before() -> None:
+    script = Script(PRESENT, LIMIT, STOP, ("systemctl start docker.service", OK))
+    daemon = Daemon(script, systemd=True)
+    daemon.stop(looked_at_later=True)
+    daemon.start()
+    assert script.steps == []
+
+
+def test_each_start_has_its_start_limit_cleared() -> None:
+    start = ("systemctl start docker.service", OK)
+    script = Script(PRESENT, LIMIT, STOP, BOTH_DOWN, start, LIMIT, start)
     daemon = Daemon(script, systemd=True)
     daemon.stop()
     daemon.start()
+    daemon.start()
     assert script.steps == []
+
+
+def test_without_systemd_a_stop_is_always_looked_at() -> None:
+    script = Script(("service docker stop", OK), ("service docker status", OK))
+    with pytest.raises(DaemonFailed, match="docker still active"):
+        Daemon(script, systemd=False).stop(looked_at_later=True)
 
 
 def test_start_clears_the_start_limit_first() -> None:

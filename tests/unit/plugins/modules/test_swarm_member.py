@@ -350,8 +350,8 @@ def test_the_state_of_an_engine_that_fails_over_it_is_put_aside(
     assert (done["changed"], done["state"]) == (True, "absent")
     assert (Path(done["quarantine"]) / "state.json").exists()
     assert service.commands == [
-        "systemctl stop docker.socket docker.service",
         "systemctl reset-failed docker.socket docker.service",
+        "systemctl stop docker.socket docker.service",
         "systemctl start docker.service",
     ]
     assert put_aside(run_module, host, start_engine=True)["changed"] is False
@@ -361,7 +361,10 @@ def test_the_engine_stays_stopped_unless_it_is_to_be_started(
     run_module: RunModule, host: Host, service: Service
 ) -> None:
     assert put_aside(run_module, host)["quarantine"]
-    assert service.commands == ["systemctl stop docker.socket docker.service"]
+    assert service.commands == [
+        "systemctl reset-failed docker.socket docker.service",
+        "systemctl stop docker.socket docker.service",
+    ]
 
 
 def test_a_service_that_is_up_has_another_engine_than_the_one_that_was_asked(

@@ -18,10 +18,11 @@ reachable, asked every 0.05 s on the host. The manager is the only one of its sw
 without the connection.
 """
 REMAINS = """
-Of the downtime, what is not the engine's own stop and start is the copy and three calls to systemd. The start of an engine with
-a large state is its own reading of the snapshot. A backup copies the snapshot before the stop; during it, what is left is
-the log, whose 64 MB are nearly all zeros. Packing and proving come after the start, and share the processors
-with the engine that is coming back.
+Of the downtime, what is not the engine's own stop and start is the copy, and a call of systemd that proves that nobody has
+started the engine meanwhile. The start of an engine with a large state is its own reading of the snapshot; that of a small
+one takes a second more or less, by chance. A backup copies the snapshot before the stop; during it, what is left is the log,
+whose 64 MB are nearly all zeros. Packing and proving come after the start, and share the processors with the engine that is
+coming back.
 """
 
 RESTART = "systemctl stop docker.socket docker.service && systemctl start docker.service"

@@ -27,6 +27,7 @@ import typing as t
 import zlib
 from pathlib import Path
 
+from ansible_collections.quorate.swarm.plugins.module_utils._disk import sync_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused, SwarmError
 from ansible_collections.quorate.swarm.plugins.module_utils._manifest import (
     LARGEST,
@@ -37,7 +38,6 @@ from ansible_collections.quorate.swarm.plugins.module_utils._manifest import (
     parse_manifest,
     time_of_name,
 )
-from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import sync_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import DOCKER_STATE, NO_WAL, REQUIRED, WAL
 from ansible_collections.quorate.swarm.plugins.module_utils._tar_stream import CHUNK, Member, TarStream, is_normal
 

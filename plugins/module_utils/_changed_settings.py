@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import typing as t
 from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils._critical import reached
+from ansible_collections.quorate.swarm.plugins.module_utils._disk import replace_file
 from ansible_collections.quorate.swarm.plugins.module_utils._engine import Engine
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.quorate.swarm.plugins.module_utils._state_dir import sync_directory
 
 _Settings = t.Dict[str, t.Any]
 
@@ -99,14 +98,8 @@ class ChangedSettings:
         return noted
 
     def _write(self, noted: _Settings) -> None:
-        partial = self._note.with_name(f"{self._note.name}.partial")
         try:
-            with open(partial, "w", encoding="utf-8") as file:
-                json.dump(noted, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self._note)
-            sync_directory(self._note.parent)
+            replace_file(self._note, json.dumps(noted).encode("utf-8"))
         except OSError as error:
             raise SwarmError(
                 f"note the settings of the swarm in {self._note}", str(error), "See to that, and run again"

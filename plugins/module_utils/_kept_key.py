@@ -12,11 +12,11 @@ This file is private to the quorate.swarm collection; do not use it from elsewhe
 
 from __future__ import annotations
 
-import os
 import typing as t
 from pathlib import Path
 
 from ansible_collections.quorate.swarm.plugins.module_utils import _node_key, _raft_store
+from ansible_collections.quorate.swarm.plugins.module_utils._disk import replace_file
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import PermissionDenied, Refused, SwarmError
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import NODE_KEY
 
@@ -53,13 +53,8 @@ def keep(state_directory: Path) -> bool:
     path = _path(state_directory)
     if not _node_key.parse_node_key(content).sealed or (path.exists() and path.read_bytes() == content):
         return False
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        replace_file(path, content)
     except OSError as error:
         raise Refused(f"write {path}", error.strerror or str(error), "Free space on that file system") from None
     return True

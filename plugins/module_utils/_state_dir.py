@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from ansible_collections.quorate.swarm.plugins.module_utils._disk import sync_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadArchive, Refused
 from ansible_collections.quorate.swarm.plugins.module_utils._state_layout import SNAPSHOTS
 
@@ -255,12 +256,3 @@ def _lock(folder: Path) -> int:
         os.close(handle)
         raise
     return handle
-
-
-def sync_directory(directory: Path) -> None:
-    """Let what was renamed, made or removed in a directory survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -20,6 +20,7 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, match_encrypt_secret, parse_vaulttext_envelope
 
+from ansible_collections.quorate.swarm.plugins.module_utils._disk import sync_directory
 from ansible_collections.quorate.swarm.plugins.module_utils._errors import BadEscrow
 
 Secrets = t.Sequence[t.Tuple[str, t.Any]]
@@ -109,11 +110,7 @@ class VaultFile:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self.path.parent)
 
     def _read_bytes(self, path: Path) -> bytes | None:
         try:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Callable
 
@@ -204,6 +206,20 @@ def filter_of(name: str) -> Callable[..., Any]:
 def decision_of(name: str) -> Callable[..., Any]:
     (decision,) = {getattr(module, name) for module in DECISIONS if hasattr(module, name)}
     return decision
+
+
+def test_nothing_is_imported_before_a_filter_decides() -> None:
+    """For any one of them, all are loaded in the process of each task for each host."""
+    load = "; ".join(f"import {PACKAGE}.{name} as plugin; plugin.FilterModule().filters()" for name in NAMES)
+    tell = "print([name for name in sys.modules if '.swarm.plugins.module_utils.' in name])"
+    root = str(Path(__file__).resolve().parents[7])
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); {load}; {tell}"],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    assert told.stdout == "[]\n"
 
 
 def test_every_filter_is_tested() -> None:
